@@ -1,0 +1,44 @@
+//! How a room is set up.
+
+use treehouse_invite::{Charter, Invite};
+use treehouse_wire::control::{Name, Statement};
+
+pub use treehouse_invite::Protection;
+
+/// What every room needs.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Seed of the node's identity: its Ed25519 secret key.
+    pub identity_seed: [u8; 32],
+    /// Seed of everything that the room draws at random, the room key of a host among it: secret, fresh for each room.
+    pub random_seed: [u8; 32],
+    /// What to call this node.
+    pub name: Name,
+    /// Primary and live standby feeds that this node is willing to give; stage links do not count.
+    pub children_max: u8,
+}
+
+impl Config {
+    /// A node that gives at most eight feeds: 5 Mbit/s up, half of it used, at about 100 kbit/s a voice and three voices.
+    pub const CHILDREN_MAX_DEFAULT: u8 = 8;
+}
+
+/// What a host needs beside [`Config`].
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// What the room is.
+    pub charter: Charter,
+    /// The charter with its founder's signature, as it is handed to members.
+    pub charter_statement: Statement,
+    /// How many members hold live standby feeds.
+    pub protection: Protection,
+    /// Seed of the host's own media key; fresh for each session. None where the host never speaks.
+    pub media_seed: Option<[u8; 32]>,
+}
+
+/// What a joiner needs beside [`Config`].
+#[derive(Clone, Debug)]
+pub struct JoinConfig {
+    /// The invite, already verified.
+    pub invite: Invite,
+}

@@ -1,0 +1,318 @@
+//! The messages of the control substream.
+//!
+//! Each link has one control substream, `/treehouse/control/1`: a big-endian u16 length, then one [`Control`] in the
+//! canonical encoding of [`codec`](crate::codec), [`CONTROL_BYTES_MAX`](crate::limits::CONTROL_BYTES_MAX) at most.
+//! Signed statements travel as the bytes that were signed; what is in them is defined by the `invite` crate.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    codec::{Blob, DecodeError, List, Text, decode, encode},
+    ids::{MediaKey, NodeId, NodeTag, VoiceId},
+    limits::{
+        ADDRESS_BYTES_MAX, ADDRESSES_MAX, CANDIDATES_MAX, CONTROL_BYTES_MAX, INVITE_BYTES_MAX, NAME_BYTES_MAX,
+        PATH_MAX, SIGNED_BYTES_MAX, STAGE_PART_BYTES_MAX, VOICES_MAX,
+    },
+    signed::{Signature, Signed},
+    suite::RoomKey,
+    units::{Epoch, FrameNumber},
+};
+
+/// A binary multiaddress without its `/p2p` part. Only the `net` crate looks inside.
+pub type Address = Blob<ADDRESS_BYTES_MAX>;
+/// A display name or a title.
+pub type Name = Text<NAME_BYTES_MAX>;
+/// A signed statement in a control message.
+pub type Statement = Signed<SIGNED_BYTES_MAX>;
+/// The newest frame that a member has of each voice, so that a feed can go on from there.
+pub type Positions = List<(VoiceId, FrameNumber), VOICES_MAX>;
+
+/// A node and where it can be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// The node.
+    pub node: NodeId,
+    /// Its addresses, best first.
+    pub addresses: List<Address, ADDRESSES_MAX>,
+}
+
+/// Place in the order that keeps feeds free of cycles: a relay's feeds come from members of smaller rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Rank {
+    /// Hops from the roots when the rank was given.
+    pub depth: u8,
+    /// Number of the member's admission; the host has 0.
+    pub admission: u32,
+}
+
+impl Rank {
+    /// The acting host's rank: before everyone's.
+    pub const HOST: Rank = Rank { depth: 0, admission: 0 };
+}
+
+/// What a node tells the host about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// What to call it.
+    pub name: Name,
+    /// Where others can reach it; empty where they cannot, and then it stays a leaf.
+    pub addresses: List<Address, ADDRESSES_MAX>,
+    /// Primary and live standby feeds that it is willing to give.
+    pub children_max: u8,
+}
+
+/// A request to be admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Join {
+    /// The invite's chain of links, without the seed of a bearer invite.
+    pub chain: Blob<INVITE_BYTES_MAX>,
+    /// By the holder of the last link, over who redeems it and at which host.
+    pub proof: Signature,
+    /// Who asks.
+    pub profile: Profile,
+}
+
+/// Admission. The room state follows in messages of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admitted {
+    /// What the room is, signed by its founder.
+    pub charter: Statement,
+    /// That the node belongs to it, signed by the host.
+    pub certificate: Statement,
+    /// The epoch of the key.
+    pub epoch: Epoch,
+    /// The room key of that epoch.
+    pub key: RoomKey,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The invite or certificate is malformed or a signature in it does not verify.
+    Invalid,
+    /// It belongs to another room.
+    OtherRoom,
+    /// It is not valid any more.
+    Expired,
+    /// It is not valid yet.
+    NotYetValid,
+    /// Its uses are spent.
+    UsedUp,
+    /// It grants less than was asked.
+    NotGranted,
+    /// The node is not the host and cannot admit.
+    NotHost,
+    /// The host cannot place another member.
+    RoomFull,
+    /// Too many requests: try again later.
+    Busy,
+}
+
+/// Why a link ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Farewell {
+    /// The node leaves the room.
+    Leaving,
+    /// The host has closed the room.
+    RoomClosed,
+    /// The link has no use any more; its ends stay in the room.
+    Unused,
+    /// The other end broke the protocol.
+    Misbehaved,
+}
+
+/// What a feed is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Purpose {
+    /// The feed that the child lives on.
+    Primary,
+    /// A second feed that carries everything, so that a crash loses nothing.
+    LiveStandby,
+    /// A reserved slot that carries ticks only, until the child subscribes to more.
+    IdleStandby,
+    /// For five seconds after admission, until a parent is found.
+    Provisional,
+    /// Between members of the stage and the roots: each sends its own voice.
+    Stage,
+}
+
+/// Why a subscription was declined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Decline {
+    /// No certificate, or one that does not verify or has expired.
+    NotCertified,
+    /// No slot is free.
+    Full,
+    /// It would break the order of ranks.
+    Order,
+    /// The parent has no feed itself.
+    NoFeed,
+    /// The parent is leaving.
+    Leaving,
+    /// The child has no place on the stage.
+    NotOnStage,
+}
+
+/// A request to be fed, or to be fed for another purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribe {
+    /// The child's certificate.
+    pub certificate: Statement,
+    /// What the feed is for.
+    pub purpose: Purpose,
+    /// The child's rank, if it feeds others; a leaf may take any feed.
+    pub relay: Option<Rank>,
+    /// Replay what the parent still holds that is newer than [`Subscribe::from`].
+    pub replay: bool,
+    /// The newest frame that the child has of each voice; of other voices it wants everything.
+    pub from: Positions,
+}
+
+/// What a parent says of itself to a child: at once on subscription, then every second, and after 60 ms of silence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tick {
+    /// The nodes that the feed has come through, root first, the sender last.
+    pub path: List<NodeTag, PATH_MAX>,
+    /// The sender's rank.
+    pub rank: Rank,
+    /// The newest room state that it has: term and version.
+    pub state: (u16, u32),
+    /// It has lost its own feed and is looking for another: the child holds still for a while.
+    pub repairing: bool,
+    /// Members in the room, as far as the sender knows.
+    pub members: u32,
+}
+
+/// Where a member is to take its feeds from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Grows with each placement of this member; an older one is ignored.
+    pub counter: u32,
+    /// The member's rank from now on, unless it already feeds others.
+    pub rank: Rank,
+    /// Its parent.
+    pub parent: Contact,
+    /// Its standby, where one is free.
+    pub standby: Option<Contact>,
+    /// Members to try next, before the host is asked again.
+    pub spares: List<Contact, CANDIDATES_MAX>,
+}
+
+/// A control message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// Asks for a [`Control::Pong`] with the same number at once.
+    Ping {
+        /// Chosen by the sender.
+        nonce: u32,
+    },
+    /// Answers a [`Control::Ping`].
+    Pong {
+        /// The number of the ping.
+        nonce: u32,
+    },
+    /// The link ends. One that ends without it has crashed.
+    Bye(Farewell),
+    /// Asks the host for admission.
+    Join(Box<Join>),
+    /// A member that lost its link to the host is back, or wants its certificate renewed.
+    Resume {
+        /// Its certificate.
+        certificate: Statement,
+        /// Itself.
+        profile: Profile,
+    },
+    /// Admits.
+    Admitted(Box<Admitted>),
+    /// Refuses a `Join` or a `Resume`.
+    Refused(Refusal),
+    /// Asks the host for a place.
+    Seek {
+        /// Members that were tried and did not work out.
+        failed: List<NodeId, CANDIDATES_MAX>,
+    },
+    /// Candidates to measure the round trip to.
+    Offer {
+        /// Names this offer in the answer.
+        round: u32,
+        /// Whom to measure.
+        candidates: List<Contact, CANDIDATES_MAX>,
+    },
+    /// Answers an [`Control::Offer`].
+    Measured {
+        /// The offer's number.
+        round: u32,
+        /// Round trip to each candidate in milliseconds, absent where it could not be reached.
+        round_trip_ms: List<(NodeId, Option<u16>), CANDIDATES_MAX>,
+    },
+    /// Assigns feeds.
+    Placement(Box<Placement>),
+    /// Tells the host whom the member is fed by, on change and every five seconds.
+    Status {
+        /// The parent.
+        parent: Option<NodeId>,
+        /// The standby.
+        standby: Option<NodeId>,
+        /// Primary feeds given.
+        children: u8,
+        /// Live standby feeds given.
+        standbys: u8,
+    },
+    /// Asks for a feed.
+    Subscribe(Box<Subscribe>),
+    /// Grants it.
+    Subscribed {
+        /// What for.
+        purpose: Purpose,
+        /// The parent's first tick.
+        tick: Tick,
+    },
+    /// Declines it.
+    Declined {
+        /// What for.
+        purpose: Purpose,
+        /// Why.
+        reason: Decline,
+    },
+    /// Ends a feed, said by either end.
+    Unsubscribe,
+    /// Says that the feed lives.
+    Tick(Tick),
+    /// Raises a hand with the media key that would be spoken under, or lowers it.
+    Hand {
+        /// The media key and the speaker's signature over it; absent to lower the hand or leave the stage.
+        claim: Option<(MediaKey, Signature)>,
+    },
+    /// The head of a room state.
+    State(Statement),
+    /// A piece of the stage list that the newest head has the digest of.
+    StagePart {
+        /// SHA-256 of the whole list.
+        digest: [u8; 32],
+        /// This piece's number.
+        index: u8,
+        /// How many there are.
+        of: u8,
+        /// Its bytes.
+        part: Blob<STAGE_PART_BYTES_MAX>,
+    },
+    /// Asks a neighbour for its newest room state.
+    StateWanted,
+    /// Where a member of the stage or a root can be reached; from the host to those who need a direct link.
+    StageContact(Contact),
+}
+
+impl Control {
+    /// The message as it crosses the network, without the length before it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads one message.
+    ///
+    /// # Errors
+    /// [`DecodeError`] where it is too long, malformed, not canonical, or followed by other bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        decode(bytes, CONTROL_BYTES_MAX)
+    }
+}

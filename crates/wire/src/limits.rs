@@ -1,0 +1,34 @@
+//! Every bound of the wire, by name.
+//!
+//! A length that arrives from the network is compared with its limit before anything is allocated for it.
+
+/// Largest control message, in bytes, without its two-byte length.
+pub const CONTROL_BYTES_MAX: usize = 4096;
+/// Largest media packet, in bytes: it must fit one QUIC packet on common paths.
+pub const PACKET_BYTES_MAX: usize = 1200;
+/// Largest Opus frame, in bytes: 144 kbit/s at 20 ms, and three of them still fit [`PACKET_BYTES_MAX`].
+pub const OPUS_FRAME_BYTES_MAX: usize = 360;
+/// Long-lived substreams that carry the packets of one feed.
+pub const MEDIA_LANES: usize = 4;
+/// Largest binary multiaddress, in bytes.
+pub const ADDRESS_BYTES_MAX: usize = 128;
+/// Addresses that one contact lists.
+pub const ADDRESSES_MAX: usize = 6;
+/// Longest display name or room title, in bytes of UTF-8.
+pub const NAME_BYTES_MAX: usize = 48;
+/// Candidates that a placement or an offer names beside each other.
+pub const CANDIDATES_MAX: usize = 4;
+/// Longest root path that a tick carries; a deeper tree is refused.
+pub const PATH_MAX: usize = 32;
+/// Voices that one `Subscribe` names a position for; at most 12 microphones are open at once.
+pub const VOICES_MAX: usize = 16;
+/// Members on stage.
+pub const STAGE_MAX: usize = 50;
+/// Largest signed payload in a control message: charter, certificate, head of the room state.
+pub const SIGNED_BYTES_MAX: usize = 512;
+/// Largest invite, in bytes, and so the largest chain of links in a `Join`.
+pub const INVITE_BYTES_MAX: usize = 1024;
+/// Largest piece of the stage list in one message.
+pub const STAGE_PART_BYTES_MAX: usize = 3800;
+/// Pieces that a stage list may come in.
+pub const STAGE_PARTS_MAX: usize = 4;

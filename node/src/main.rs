@@ -1,0 +1,2 @@
+//! The treehouse program.
+fn main() {}
