@@ -253,6 +253,8 @@ pub enum Control {
         parent: Option<NodeId>,
         /// The standby.
         standby: Option<NodeId>,
+        /// The rank that the member goes by.
+        rank: Rank,
         /// Primary feeds given.
         children: u8,
         /// Live standby feeds given.

@@ -12,7 +12,7 @@ use chacha20poly1305::{
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use hkdf::Hkdf;
 use serde::{Deserialize, Serialize};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{
@@ -27,6 +27,18 @@ pub const TAG_BYTES: usize = 16;
 /// The key of one epoch, from which each voice's key is derived. Wiped when dropped, never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub struct RoomKey(pub [u8; 32]);
+
+impl RoomKey {
+    /// The key of an epoch, drawn from a host's secret seed: SHA-256 over a domain string, the epoch and the seed.
+    pub fn derive(seed: &[u8; 32], epoch: Epoch) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"treehouse/room-key/1");
+        hash.update(epoch.term.to_be_bytes());
+        hash.update(epoch.number.to_be_bytes());
+        hash.update(seed);
+        RoomKey(hash.finalize().into())
+    }
+}
 
 impl fmt::Debug for RoomKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
