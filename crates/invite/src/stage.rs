@@ -1,0 +1,96 @@
+//! Who may speak, as one list that the room state has the digest of.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use treehouse_wire::{
+    Blob, Control, DecodeError, List, NodeId, RoomId, Suite,
+    control::Name,
+    decode, encode,
+    limits::{STAGE_MAX, STAGE_PART_BYTES_MAX, STAGE_PARTS_MAX},
+};
+
+use crate::{media::MediaClaim, role::Role};
+
+/// Largest stage list that is read, in bytes.
+pub(crate) const STAGE_BYTES_MAX: usize = STAGE_PART_BYTES_MAX * STAGE_PARTS_MAX;
+
+/// One who may speak.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageMember {
+    /// Who.
+    pub node: NodeId,
+    /// What it may do.
+    pub role: Role,
+    /// What it calls itself.
+    pub name: Name,
+    /// The media key that it speaks under; absent where it has none yet or never speaks.
+    pub claim: Option<MediaClaim>,
+}
+
+/// Everyone on stage, ordered by node; no node and no voice is there twice.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Stage(Vec<StageMember>);
+
+impl Stage {
+    /// A stage of these members in any order, or `None` where they are more than
+    /// [`STAGE_MAX`] or a node or a voice is there twice.
+    pub fn new(mut members: Vec<StageMember>) -> Option<Stage> {
+        members.sort_by_key(|member| member.node);
+        (members.len() <= STAGE_MAX && is_well_formed(&members)).then_some(Stage(members))
+    }
+
+    /// The members, ordered by node.
+    pub fn members(&self) -> &[StageMember] {
+        &self.0
+    }
+
+    /// The member with this key.
+    pub fn get(&self, node: &NodeId) -> Option<&StageMember> {
+        self.0.binary_search_by_key(node, |member| member.node).ok().and_then(|at| self.0.get(at))
+    }
+
+    /// The list in the canonical encoding.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encode(&self.0)
+    }
+
+    /// Reads a list. Signatures in it are not looked at; see [`Stage::verify_claims`].
+    ///
+    /// # Errors
+    /// [`DecodeError`] where it is too long, malformed, not in order, or has a node or a voice twice.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Stage, DecodeError> {
+        let members = decode::<List<StageMember, STAGE_MAX>>(bytes, STAGE_BYTES_MAX)?.into_vec();
+        if is_well_formed(&members) { Ok(Stage(members)) } else { Err(DecodeError::NotCanonical) }
+    }
+
+    /// SHA-256 of [`Stage::to_bytes`], as the room state carries it.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.to_bytes()).into()
+    }
+
+    /// The messages that carry the list: pieces of [`STAGE_PART_BYTES_MAX`] bytes, the last one shorter.
+    pub fn parts(&self) -> Vec<Control> {
+        let (bytes, digest) = (self.to_bytes(), self.digest());
+        let pieces = bytes.chunks(STAGE_PART_BYTES_MAX);
+        // 50 members of at most 179 bytes make three pieces.
+        let of = pieces.len() as u8;
+        (0..of)
+            .zip(pieces)
+            .map(|(index, piece)| Control::StagePart { digest, index, of, part: Blob::truncated(piece.to_vec()) })
+            .collect()
+    }
+
+    /// Whether each media key is claimed by the identity that it stands beside.
+    pub fn verify_claims<S: Suite>(&self, suite: &S, room: &RoomId) -> bool {
+        self.0.iter().all(|member| member.claim.is_none_or(|claim| claim.verify(suite, room, &member.node)))
+    }
+}
+
+/// Strictly ascending nodes, and voices that differ.
+fn is_well_formed(members: &[StageMember]) -> bool {
+    let mut voices = BTreeSet::new();
+    members.is_sorted_by(|a, b| a.node < b.node)
+        && members.iter().filter_map(|member| member.claim).all(|claim| voices.insert(claim.key.voice()))
+}
