@@ -11,7 +11,7 @@ use crate::{
     ids::{MediaKey, NodeId, NodeTag, VoiceId},
     limits::{
         ADDRESS_BYTES_MAX, ADDRESSES_MAX, CANDIDATES_MAX, CONTROL_BYTES_MAX, INVITE_BYTES_MAX, NAME_BYTES_MAX,
-        PATH_MAX, SIGNED_BYTES_MAX, STAGE_PART_BYTES_MAX, VOICES_MAX,
+        PATH_MAX, SIGNED_BYTES_MAX, SPARES_MAX, STAGE_PART_BYTES_MAX, VOICES_MAX,
     },
     signed::{Signature, Signed},
     suite::RoomKey,
@@ -195,7 +195,7 @@ pub struct Placement {
     /// Its standby, where one is free.
     pub standby: Option<Contact>,
     /// Members to try next, before the host is asked again.
-    pub spares: List<Contact, CANDIDATES_MAX>,
+    pub spares: List<Contact, SPARES_MAX>,
 }
 
 /// A control message.
