@@ -1,14 +1,15 @@
 //! The chain of an invite: founder, salt and one to four links. It is what a redeemer shows to the host.
 
 use serde::{Deserialize, Serialize};
-use treehouse_wire::{DecodeError, Domain, List, NodeId, RoomId, Signature, Suite, UnixSeconds, decode, encode};
+use treehouse_wire::{
+    DecodeError, Domain, List, NodeId, RoomId, Signature, Suite, UnixSeconds, decode, encode, limits::INVITE_BYTES_MAX,
+};
 
 use super::{
     error::InviteError,
     link::{HolderKey, Link, SignedLink, check_narrowing},
 };
 use crate::{role::Role, statement::CLOCK_SKEW_SECONDS};
-use treehouse_wire::limits::INVITE_BYTES_MAX;
 
 /// Links that a chain has at most.
 pub const LINKS_MAX: usize = 4;
@@ -54,7 +55,7 @@ impl Chain {
         RoomId::derive(&self.founder, &self.salt)
     }
 
-    pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = &Link> {
+    pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = &Link> + Clone {
         core::iter::once(&self.first).chain(&self.rest)
     }
 
@@ -88,8 +89,7 @@ impl Chain {
 
     /// What costs no signature: each link narrows the one before, and the last is valid now, which all are then.
     pub(super) fn check_terms(&self, now: UnixSeconds) -> Result<(), InviteError> {
-        let links: Vec<Link> = self.links().cloned().collect();
-        check_narrowing(&links)?;
+        check_narrowing(self.links())?;
         let terms = &self.last().terms;
         let starts = terms.not_before.0.saturating_sub(CLOCK_SKEW_SECONDS);
         if now.0 < starts {

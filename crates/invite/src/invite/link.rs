@@ -183,8 +183,8 @@ fn signed_bytes(previous: &[u8; 32], payload: &[u8]) -> Vec<u8> {
 }
 
 /// The first link that grants more than the one before it is refused.
-pub(super) fn check_narrowing(links: &[Link]) -> Result<(), InviteError> {
-    let pairs = links.iter().zip(links.iter().skip(1));
+pub(super) fn check_narrowing<'a>(links: impl Iterator<Item = &'a Link> + Clone) -> Result<(), InviteError> {
+    let pairs = links.clone().zip(links.skip(1));
     for (link, (parent, child)) in (2..).zip(pairs) {
         if let Some(what) = child.terms.widening(&parent.terms) {
             return Err(InviteError::Widened { link, what });
