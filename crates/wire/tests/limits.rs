@@ -1,0 +1,109 @@
+//! Limits agree with each other: the largest value of each kind fits what carries it.
+
+use treehouse_wire::{
+    Address, Blob, Contact, Control, Epoch, FrameNumber, List, MediaKey, NodeId, NodeTag, RoomKey, Signature, Text,
+    VoiceId,
+    control::{
+        Admitted, Decline, Join, Name, Placement, Positions, Profile, Purpose, Rank, Statement, Subscribe, Tick,
+    },
+    limits::*,
+};
+
+const NODE: NodeId = NodeId([0xff; 32]);
+const SIGNATURE: Signature = Signature([0xff; 64]);
+const RANK: Rank = Rank { depth: u8::MAX, admission: u32::MAX };
+
+fn full<T: Clone, const N: usize>(item: T) -> List<T, N> {
+    List::truncated(std::iter::repeat_n(item, N))
+}
+
+fn address() -> Address {
+    full(0xff)
+}
+
+fn contact() -> Contact {
+    Contact { node: NODE, addresses: full(address()) }
+}
+
+fn statement() -> Statement {
+    Statement { payload: full(0xff), signature: SIGNATURE }
+}
+
+fn name() -> Name {
+    Text::new(&"x".repeat(NAME_BYTES_MAX)).expect("a name at its limit")
+}
+
+fn profile() -> Profile {
+    Profile { name: name(), addresses: full(address()), children_max: u8::MAX }
+}
+
+fn tick() -> Tick {
+    Tick { path: full(NodeTag([0xff; 4])), rank: RANK, state: (u16::MAX, u32::MAX), repairing: true, members: u32::MAX }
+}
+
+fn largest() -> Vec<Control> {
+    let from: Positions = full((VoiceId([0xff; 8]), FrameNumber(u32::MAX)));
+    let subscribe =
+        Subscribe { certificate: statement(), purpose: Purpose::Stage, relay: Some(RANK), replay: true, from };
+    let epoch = Epoch { term: u16::MAX, number: u32::MAX };
+    let admitted = Admitted { charter: statement(), certificate: statement(), epoch, key: RoomKey([0xff; 32]) };
+    let placement = Placement {
+        counter: u32::MAX,
+        rank: RANK,
+        parent: contact(),
+        standby: Some(contact()),
+        spares: full(contact()),
+    };
+    vec![
+        Control::Join(Box::new(Join { chain: full(0xff), proof: SIGNATURE, profile: profile() })),
+        Control::Resume { certificate: statement(), profile: profile() },
+        Control::Admitted(Box::new(admitted)),
+        Control::Seek { failed: full(NODE) },
+        Control::Offer { round: u32::MAX, candidates: full(contact()) },
+        Control::Measured { round: u32::MAX, round_trip_ms: full((NODE, Some(u16::MAX))) },
+        Control::Placement(Box::new(placement)),
+        Control::Status { parent: Some(NODE), standby: Some(NODE), rank: RANK, children: u8::MAX, standbys: u8::MAX },
+        Control::Subscribe(Box::new(subscribe)),
+        Control::Subscribed { purpose: Purpose::Stage, tick: tick() },
+        Control::Declined { purpose: Purpose::Stage, reason: Decline::NotOnStage },
+        Control::Tick(tick()),
+        Control::Hand { claim: Some((MediaKey([0xff; 32]), SIGNATURE)) },
+        Control::State(statement()),
+        Control::StagePart { digest: [0xff; 32], index: u8::MAX, of: u8::MAX, part: full(0xff) },
+        Control::StageContact(contact()),
+    ]
+}
+
+#[test]
+fn the_largest_message_of_each_kind_can_be_sent() {
+    for message in largest() {
+        let bytes = message.to_bytes();
+        assert!(bytes.len() <= CONTROL_BYTES_MAX, "{} bytes: {message:?}", bytes.len());
+        assert_eq!(Control::from_bytes(&bytes), Ok(message));
+    }
+}
+
+#[test]
+fn one_more_than_a_limit_is_refused() {
+    assert_eq!(Blob::<INVITE_BYTES_MAX>::new(vec![0; INVITE_BYTES_MAX + 1]), None);
+    assert_eq!(Name::new(&"x".repeat(NAME_BYTES_MAX + 1)), None);
+    let one_too_many = {
+        let mut bytes = Control::Seek { failed: full(NODE) }.to_bytes();
+        // The length of the list is the second byte; one more node goes behind.
+        bytes[1] += 1;
+        bytes.extend(NODE.0);
+        bytes
+    };
+    assert!(Control::from_bytes(&one_too_many).is_err());
+}
+
+#[test]
+fn names_from_the_network_cannot_drive_a_terminal() {
+    let names = ["a\u{1b}[2J", "a\r\nb", "\u{202e}olleh", "a\u{200b}b", "\u{61c}a", "soft\u{ad}hyphen", "\u{e0041}"];
+    for name in names {
+        assert_eq!(Name::new(name), None, "{name:?}");
+        let cleaned = Name::cleaned(name);
+        assert_eq!(Name::new(cleaned.as_str()).as_ref(), Some(&cleaned));
+    }
+    assert_eq!(Name::cleaned(&"é".repeat(30)).as_str(), "é".repeat(24), "cut between characters");
+}

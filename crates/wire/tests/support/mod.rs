@@ -1,0 +1,160 @@
+//! Values that several of these tests use.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+pub mod files;
+
+use treehouse_wire::{
+    Address, Blob, Contact, Control, Epoch, FrameNumber, List, MediaKey, NodeId, NodeTag, RoomKey, Signature, Text,
+    VoiceId,
+    control::{
+        Admitted, Decline, Farewell, Join, Placement, Profile, Purpose, Rank, Refusal, Statement, Subscribe, Tick,
+    },
+};
+
+/// A node whose key has the same byte throughout; no real key, since control messages do not look at keys.
+pub fn node(byte: u8) -> NodeId {
+    NodeId([byte; 32])
+}
+
+/// A signature of one byte throughout.
+pub fn signature(byte: u8) -> Signature {
+    Signature([byte; 64])
+}
+
+/// `/ip4/192.0.2.N/udp/4001/quic-v1`.
+pub fn address(last: u8) -> Address {
+    List::truncated([4, 192, 0, 2, last, 0x91, 2, 0x0f, 0xa1, 0xcd, 3])
+}
+
+fn contact(byte: u8) -> Contact {
+    Contact { node: node(byte), addresses: List::truncated([address(byte)]) }
+}
+
+fn statement(byte: u8) -> Statement {
+    Statement { payload: Blob::truncated([byte; 5]), signature: signature(byte) }
+}
+
+fn profile() -> Profile {
+    Profile { name: Text::cleaned("Zoë"), addresses: List::truncated([address(7), address(8)]), children_max: 8 }
+}
+
+fn tick() -> Tick {
+    Tick {
+        path: List::truncated([NodeTag([0x11; 4]), NodeTag([0x22; 4])]),
+        rank: Rank { depth: 1, admission: 300 },
+        state: (2, 70_000),
+        repairing: true,
+        members: 1_000_000,
+    }
+}
+
+/// At least one control message of each variant, with a name.
+pub fn messages() -> Vec<(&'static str, Control)> {
+    [admission(), placing(), feeding(), stating()].concat()
+}
+
+fn admission() -> Vec<(&'static str, Control)> {
+    vec![
+        ("ping, one-byte number", Control::Ping { nonce: 7 }),
+        ("ping, largest number", Control::Ping { nonce: u32::MAX }),
+        ("pong", Control::Pong { nonce: 128 }),
+        ("bye, leaving", Control::Bye(Farewell::Leaving)),
+        ("bye, misbehaved", Control::Bye(Farewell::Misbehaved)),
+        (
+            "join",
+            Control::Join(Box::new(Join {
+                chain: Blob::truncated([0xc4; 9]),
+                proof: signature(0x5a),
+                profile: profile(),
+            })),
+        ),
+        ("resume", Control::Resume { certificate: statement(0xce), profile: profile() }),
+        (
+            "admitted",
+            Control::Admitted(Box::new(Admitted {
+                charter: statement(0xca),
+                certificate: statement(0xce),
+                epoch: Epoch { term: 1, number: 300 },
+                key: RoomKey([0x4b; 32]),
+            })),
+        ),
+        ("refused, other room", Control::Refused(Refusal::OtherRoom)),
+        ("refused, busy", Control::Refused(Refusal::Busy)),
+    ]
+}
+
+fn placing() -> Vec<(&'static str, Control)> {
+    vec![
+        ("seek, none failed", Control::Seek { failed: List::default() }),
+        ("seek, one failed", Control::Seek { failed: List::truncated([node(3)]) }),
+        ("offer", Control::Offer { round: 5, candidates: List::truncated([contact(1), contact(2)]) }),
+        (
+            "measured",
+            Control::Measured { round: 5, round_trip_ms: List::truncated([(node(1), Some(300)), (node(2), None)]) },
+        ),
+        (
+            "placement",
+            Control::Placement(Box::new(Placement {
+                counter: 3,
+                rank: Rank { depth: 2, admission: 41 },
+                parent: contact(1),
+                standby: Some(contact(2)),
+                spares: List::truncated([contact(3)]),
+            })),
+        ),
+        (
+            "placement without standby",
+            Control::Placement(Box::new(Placement {
+                counter: 4,
+                rank: Rank { depth: 1, admission: 41 },
+                parent: Contact { node: node(1), addresses: List::default() },
+                standby: None,
+                spares: List::default(),
+            })),
+        ),
+        (
+            "status",
+            Control::Status {
+                parent: Some(node(1)),
+                standby: None,
+                rank: Rank { depth: 2, admission: 41 },
+                children: 3,
+                standbys: 2,
+            },
+        ),
+    ]
+}
+
+fn feeding() -> Vec<(&'static str, Control)> {
+    let subscribe = |purpose, relay, from| {
+        Control::Subscribe(Box::new(Subscribe { certificate: statement(0xce), purpose, relay, replay: true, from }))
+    };
+    vec![
+        ("subscribe as a leaf", subscribe(Purpose::Primary, None, List::default())),
+        (
+            "subscribe as a relay",
+            subscribe(
+                Purpose::LiveStandby,
+                Some(Rank { depth: 2, admission: 41 }),
+                List::truncated([(VoiceId([0x70; 8]), FrameNumber(16_384))]),
+            ),
+        ),
+        ("subscribed", Control::Subscribed { purpose: Purpose::IdleStandby, tick: tick() }),
+        ("declined", Control::Declined { purpose: Purpose::Provisional, reason: Decline::Full }),
+        ("declined, not on stage", Control::Declined { purpose: Purpose::Stage, reason: Decline::NotOnStage }),
+        ("unsubscribe", Control::Unsubscribe),
+        ("tick", Control::Tick(tick())),
+    ]
+}
+
+fn stating() -> Vec<(&'static str, Control)> {
+    vec![
+        ("hand up", Control::Hand { claim: Some((MediaKey([0x6d; 32]), signature(0x51))) }),
+        ("hand down", Control::Hand { claim: None }),
+        ("state", Control::State(statement(0x57))),
+        ("stage part", Control::StagePart { digest: [0xd1; 32], index: 1, of: 2, part: Blob::truncated([0xaa; 6]) }),
+        ("state wanted", Control::StateWanted),
+        ("stage contact", Control::StageContact(contact(9))),
+    ]
+}
