@@ -4,8 +4,7 @@ use core::time::Duration;
 
 use treehouse_invite::{Role, StageMember};
 use treehouse_wire::{
-    Address, Bytes, CaptureTime, FrameNumber, Level, NodeId, RoomId, UnixSeconds, VoiceId,
-    control::{Farewell, Refusal},
+    Address, Bytes, CaptureTime, FrameNumber, Level, NodeId, RoomId, UnixSeconds, VoiceId, control::Refusal,
 };
 
 use crate::time::Instant;

@@ -1,1 +1,85 @@
-//! placeholder
+//! The room as a state machine without I/O: admission, stage, overlay, forwarding, repair.
+//!
+//! A [`Room`] is what one node knows of a live conversation, and all that it decides. It has no clock, no randomness of its
+//! own, no socket, no task and no lock: a driver tells it what happened and when, and does what it asks for. The `net` crate
+//! drives one over libp2p, the simulator drives thousands in virtual time, and both run this code.
+//!
+//! # Driving a room
+//!
+//! ```
+//! use treehouse_room::{Input, Instant, Output, Room};
+//! # use treehouse_room::{Cheap, Config, HostConfig, Protection};
+//! # use treehouse_invite::{Charter, Policy};
+//! # use treehouse_wire::{List, NodeId, Suite, UnixSeconds, control::Name};
+//! # let suite = Cheap;
+//! # let signer = suite.signer(&[1; 32]);
+//! # let founder = NodeId(suite.public_key(&signer));
+//! # let title = Name::cleaned("An example");
+//! # let charter = Charter { founder, salt: [0; 16], title, policy: Policy::Social, successors: List::default() };
+//! # let charter_statement = charter.sign(&suite, &signer);
+//! # let host = HostConfig { charter, charter_statement, protection: Protection::Relays, media_seed: None };
+//! # let name = Name::cleaned("host");
+//! # let config = Config { identity_seed: [1; 32], random_seed: [2; 32], name, children_max: 8 };
+//! # let wall = UnixSeconds(1_800_000_000);
+//! let mut now = Instant::ZERO;
+//! let mut room = Room::host(now, wall, suite, config, host);
+//! loop {
+//!     // 1. Do what it asks for.
+//!     while let Some(output) = room.poll_output() {
+//!         match output {
+//!             Output::Dial { .. } | Output::Hangup { .. } => { /* connect, disconnect */ }
+//!             Output::Send { .. } | Output::Forward { .. } => { /* write to a link */ }
+//!             Output::Play(_frame) => { /* to the jitter buffer */ }
+//!             Output::Event(_event) => { /* show it */ }
+//!         }
+//!     }
+//!     // 2. Wait for the network, the user, or the time that it names, whatever comes first.
+//!     let Some((at, _why)) = room.poll_timeout() else { break };
+//!     now = at;
+//!     // 3. Say what happened.
+//!     room.handle_timeout(now);
+//!     room.handle_input(now, Input::WallClock(wall))?;
+//! #   if now > Instant::from_micros(3_000_000) { break }
+//! }
+//! # Ok::<(), treehouse_room::RoomError>(())
+//! ```
+//!
+//! # What holds
+//!
+//! - Nothing from the network can make it panic; what cannot be used is dropped, and a peer that breaks the protocol is
+//!   hung up on and not spoken to for a minute.
+//! - No packet is played or forwarded that does not verify under a media key on stage, and none twice.
+//! - A relay's feeds come from members of smaller rank, so feeds form no cycle; no more feeds are given than the user
+//!   allows.
+//! - A run is a function of its seed and its inputs.
+
+mod api;
+mod cheap;
+mod children;
+mod config;
+mod feeds;
+mod host;
+mod links;
+mod measure;
+mod media;
+mod member;
+mod place;
+mod rng;
+mod room;
+mod speak;
+mod stage;
+mod state;
+mod time;
+mod timers;
+mod view;
+mod voices;
+mod watch;
+mod window;
+
+pub use api::{Closing, Command, Event, Input, JoinFailure, Offence, Output, PlayFrame, RoomError, Suspicion};
+pub use cheap::Cheap;
+pub use config::{Config, HostConfig, JoinConfig, Protection};
+pub use room::Room;
+pub use time::Instant;
+pub use timers::Timer;
+pub use view::{FeedView, View};

@@ -1,0 +1,310 @@
+//! The feeds that a member gives.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use treehouse_invite::Certificate;
+use treehouse_wire::{
+    Control, List, NodeId, Suite,
+    control::{Decline, Purpose, Subscribe, Tick},
+};
+
+use crate::{
+    feeds::{TICK_IDLE, TICK_SILENCE},
+    room::Room,
+    time::Instant,
+    timers::Timer,
+    watch::PROVISIONAL,
+};
+
+/// Provisional feeds at once: a flash crowd must not take what the tree needs.
+const PROVISIONAL_MAX: usize = 2;
+/// Idle standbys beside the slots for feeds: each costs a tick a second.
+const IDLE_MAX: usize = 32;
+/// Stage links: every member of the stage, the roots, and some that are about to change places.
+const STAGE_LINKS_MAX: usize = treehouse_wire::limits::STAGE_MAX + 4;
+/// A provisional feed ends here even if the child does not let go.
+const PROVISIONAL_END: Duration = PROVISIONAL.saturating_add(Duration::from_secs(1));
+
+/// One feed given.
+#[derive(Clone, Copy, Debug)]
+struct Child {
+    purpose: Purpose,
+    since: Instant,
+    certified_until: treehouse_wire::UnixSeconds,
+}
+
+/// All feeds given, but those to the stage.
+#[derive(Debug, Default)]
+pub(crate) struct Children {
+    map: BTreeMap<NodeId, Child>,
+    /// When packets or ticks last went to all that carry.
+    fed: Instant,
+    /// When everyone, idle standbys too, was last sent a tick.
+    all_ticked: Instant,
+    changed: bool,
+}
+
+impl Children {
+    pub(crate) fn contains(&self, peer: &NodeId) -> bool {
+        self.map.contains_key(peer)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// Those that get packets.
+    pub(crate) fn live(&self, wanted: impl Fn(&NodeId) -> bool) -> Vec<NodeId> {
+        let live = self.map.iter().filter(|(node, child)| child.purpose != Purpose::IdleStandby && wanted(node));
+        live.map(|(node, _)| *node).collect()
+    }
+
+    pub(crate) fn with_purpose(&self, wanted: impl Fn(Purpose) -> bool) -> Vec<NodeId> {
+        self.map.iter().filter(|(_, child)| wanted(child.purpose)).map(|(node, _)| *node).collect()
+    }
+
+    pub(crate) fn fed(&mut self, now: Instant) {
+        self.fed = now;
+    }
+
+    pub(crate) fn take_changed(&mut self) -> bool {
+        core::mem::take(&mut self.changed)
+    }
+
+    /// Whether one more feed for this purpose fits, beside the child's present one.
+    fn has_slot(&self, child: &NodeId, purpose: Purpose, children_max: u8) -> bool {
+        let others = |wanted: fn(Purpose) -> bool| {
+            self.map.iter().filter(|(node, other)| *node != child && wanted(other.purpose)).count()
+        };
+        match purpose {
+            Purpose::Primary | Purpose::LiveStandby => others(counts) < usize::from(children_max),
+            Purpose::IdleStandby => others(|purpose| purpose == Purpose::IdleStandby) < IDLE_MAX,
+            Purpose::Provisional => others(|purpose| purpose == Purpose::Provisional) < PROVISIONAL_MAX,
+            Purpose::Stage => false,
+        }
+    }
+}
+
+/// Whether a feed takes one of the slots that the user granted.
+pub(crate) fn counts(purpose: Purpose) -> bool {
+    matches!(purpose, Purpose::Primary | Purpose::LiveStandby)
+}
+
+impl<S: Suite> Room<S> {
+    pub(crate) fn subscribe_request(&mut self, from: NodeId, request: Subscribe) {
+        let purpose = request.purpose;
+        let certificate =
+            Certificate::verify(&self.suite, &request.certificate, &self.room, &self.host, self.wall).ok();
+        let Some(certificate) = certificate.filter(|certificate| certificate.node == from) else {
+            return self.send(from, &Control::Declined { purpose, reason: Decline::NotCertified });
+        };
+        if purpose == Purpose::Stage {
+            return self.stage_subscribe(from);
+        }
+        if let Err(reason) = self.may_feed(&from, &request) {
+            self.children_forget(from);
+            return self.send(from, &Control::Declined { purpose, reason });
+        }
+        self.give_up_disordered_standby();
+        let child = Child { purpose, since: self.now, certified_until: certificate.expires };
+        self.children.map.insert(from, child);
+        self.children.changed = true;
+        let tick = self.own_tick();
+        self.send(from, &Control::Subscribed { purpose, tick });
+        if request.replay {
+            self.replay_to(from, &request.from);
+        }
+        self.arm_ticks();
+        self.status_due = true;
+    }
+
+    fn may_feed(&self, from: &NodeId, request: &Subscribe) -> Result<(), Decline> {
+        if self.is_leaving() {
+            return Err(Decline::Leaving);
+        }
+        // A member that lost its own feed keeps the children it has: they hold still while it repairs.
+        if !self.is_root() && !self.feeds.any_carries() && !self.children.contains(from) {
+            return Err(Decline::NoFeed);
+        }
+        let feeds_child = self.feeds.get(from).is_some_and(|feed| feed.is_live());
+        let late_parent = self.feeds.parent().is_some_and(|feed| feed.rank >= self.rank);
+        if feeds_child || late_parent || request.relay.is_some_and(|rank| rank <= self.rank) {
+            return Err(Decline::Order);
+        }
+        if !self.children.has_slot(from, request.purpose, self.config.children_max) {
+            return Err(Decline::Full);
+        }
+        Ok(())
+    }
+
+    /// A leaf may have any standby; with its first child it needs one that comes earlier in the order.
+    fn give_up_disordered_standby(&mut self) {
+        let rank = self.rank;
+        let late: Vec<NodeId> =
+            self.feeds.all.iter().filter(|feed| feed.is_live() && feed.rank >= rank).map(|feed| feed.node()).collect();
+        for node in late {
+            self.feed_failed(node);
+        }
+    }
+
+    pub(crate) fn unsubscribe(&mut self, from: NodeId) {
+        if self.feeds.get(&from).is_some() {
+            // The parent ends it: as good as a decline.
+            self.event(crate::api::Event::Suspected { peer: from, reason: crate::api::Suspicion::LinkDown });
+            self.feed_failed(from);
+        }
+        self.child_gone(from);
+    }
+
+    /// Forgets a child, whatever the reason.
+    pub(crate) fn child_gone(&mut self, peer: NodeId) {
+        self.stage_links.remove_listener(&peer);
+        self.children_forget(peer);
+    }
+
+    fn children_forget(&mut self, peer: NodeId) {
+        if self.children.map.remove(&peer).is_some() {
+            self.children.changed = true;
+            self.status_due = true;
+            self.apply_rank();
+        }
+    }
+
+    /// What this member says of itself to its children.
+    pub(crate) fn own_tick(&self) -> Tick {
+        let mut path = match self.feeds.upstream() {
+            Some(feed) if !self.is_root() => feed.path.to_vec(),
+            _ => Vec::new(),
+        };
+        path.push(self.me.tag());
+        Tick {
+            path: List::truncated(path),
+            rank: self.rank,
+            state: self.state.id(),
+            repairing: self.cut_since.is_some(),
+            members: self.members,
+        }
+    }
+
+    /// Tells every child at once.
+    pub(crate) fn tick_children(&mut self) {
+        let tick = Control::Tick(self.own_tick());
+        for child in self.children.with_purpose(|_| true) {
+            self.send(child, &tick);
+        }
+        self.children.fed = self.now;
+        self.children.all_ticked = self.now;
+        self.arm_ticks();
+    }
+
+    /// Ticks to those that have heard nothing for a while: the timer's work.
+    pub(crate) fn tick_silent_children(&mut self) {
+        let now = self.now;
+        if now.since(self.children.all_ticked) >= TICK_IDLE {
+            return self.tick_children();
+        }
+        if now.since(self.children.fed) >= TICK_SILENCE {
+            let tick = Control::Tick(self.own_tick());
+            for child in self.children.live(|_| true) {
+                self.send(child, &tick);
+            }
+            self.children.fed = now;
+        }
+        self.arm_ticks();
+    }
+
+    pub(crate) fn arm_ticks(&mut self) {
+        if self.children.is_empty() {
+            return self.timers.disarm(Timer::Ticks);
+        }
+        let idle = self.children.all_ticked.after(TICK_IDLE);
+        let live = self.children.fed.after(TICK_SILENCE);
+        self.timers.arm(Timer::Ticks, idle.min(live).max(self.now.after(Duration::from_millis(1))));
+    }
+
+    /// Ends feeds whose time is over: provisional ones, and those whose certificate has expired.
+    pub(crate) fn end_spent_feeds(&mut self) {
+        let (now, wall) = (self.now, self.wall);
+        let spent = |child: &Child| {
+            let provisional = child.purpose == Purpose::Provisional && now.since(child.since) > PROVISIONAL_END;
+            provisional || child.certified_until.0.saturating_add(treehouse_invite::CLOCK_SKEW_SECONDS) < wall.0
+        };
+        let ended: Vec<NodeId> =
+            self.children.map.iter().filter(|(_, child)| spent(child)).map(|(node, _)| *node).collect();
+        for node in ended {
+            self.send(node, &Control::Unsubscribe);
+            self.children_forget(node);
+        }
+    }
+
+    /// Whether anyone may ever subscribe here, so that packets are worth keeping.
+    pub(crate) fn may_have_children(&self) -> bool {
+        self.config.children_max > 0 || self.is_host()
+    }
+}
+
+/// The direct links of the stage: whom this node sends its own voice, and whose voice it gets.
+#[derive(Debug, Default)]
+pub(crate) struct StageLinks {
+    /// Peers that subscribed to this node's voice.
+    listeners: Vec<NodeId>,
+    /// Peers whose own voice this node has subscribed to, and since when; granted or not.
+    speakers: BTreeMap<NodeId, (Instant, bool)>,
+}
+
+impl StageLinks {
+    pub(crate) fn contains(&self, peer: &NodeId) -> bool {
+        self.speakers.contains_key(peer)
+    }
+
+    pub(crate) fn is_granted(&self, peer: &NodeId) -> bool {
+        self.speakers.get(peer).is_some_and(|(_, granted)| *granted)
+    }
+
+    pub(crate) fn listens(&self, peer: &NodeId) -> bool {
+        self.listeners.contains(peer)
+    }
+
+    pub(crate) fn listeners(&self) -> &[NodeId] {
+        &self.listeners
+    }
+
+    pub(crate) fn speakers(&self) -> Vec<NodeId> {
+        self.speakers.keys().copied().collect()
+    }
+
+    pub(crate) fn ask(&mut self, peer: NodeId, now: Instant) {
+        self.speakers.insert(peer, (now, false));
+    }
+
+    pub(crate) fn asked_at(&self, peer: &NodeId) -> Option<Instant> {
+        self.speakers.get(peer).map(|(at, _)| *at)
+    }
+
+    pub(crate) fn grant(&mut self, peer: &NodeId) {
+        if let Some((_, granted)) = self.speakers.get_mut(peer) {
+            *granted = true;
+        }
+    }
+
+    pub(crate) fn remove_speaker(&mut self, peer: &NodeId) {
+        self.speakers.remove(peer);
+    }
+
+    /// Adds a listener; false where there is no room.
+    pub(crate) fn add_listener(&mut self, peer: NodeId) -> bool {
+        if self.listens(&peer) {
+            return true;
+        }
+        let fits = self.listeners.len() < STAGE_LINKS_MAX;
+        if fits {
+            self.listeners.push(peer);
+        }
+        fits
+    }
+
+    pub(crate) fn remove_listener(&mut self, peer: &NodeId) {
+        self.listeners.retain(|listener| listener != peer);
+    }
+}

@@ -1,0 +1,283 @@
+//! The feeds that a member lives on, as data: who, for what, how well.
+
+use core::time::Duration;
+
+use treehouse_wire::{
+    Contact, Header, List, NodeId, NodeTag,
+    control::{Purpose, Rank, Tick},
+    limits::PATH_MAX,
+};
+
+use crate::{api::Suspicion, time::Instant};
+
+/// Feeds that a member has at once: parent, standby, provisional, and one that is being tried.
+pub(crate) const FEEDS_MAX: usize = 4;
+/// Silence after which a live feed is suspect, at least.
+const PATIENCE_MIN: Duration = Duration::from_millis(150);
+/// The same at most, however much it jitters.
+const PATIENCE_MAX: Duration = Duration::from_millis(600);
+/// A live feed is never silent for longer than this on purpose: then it carries a tick.
+pub(crate) const TICK_SILENCE: Duration = Duration::from_millis(60);
+/// How often an idle standby ticks.
+pub(crate) const TICK_IDLE: Duration = Duration::from_secs(1);
+/// A feed that brings its copies later than the other by this much, again and again, is late.
+const LATE: Duration = Duration::from_millis(500);
+
+/// What a feed is to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Aim {
+    Primary,
+    Standby,
+    Provisional,
+}
+
+/// How far a feed has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Its link is being made.
+    Linking,
+    /// It was asked for.
+    Asked,
+    /// It was granted.
+    Live,
+}
+
+/// One feed.
+#[derive(Clone, Debug)]
+pub(crate) struct Feed {
+    pub(crate) contact: Contact,
+    pub(crate) aim: Aim,
+    pub(crate) phase: Phase,
+    /// Since when it is in that phase.
+    pub(crate) since: Instant,
+    /// What it was last asked for.
+    pub(crate) purpose: Purpose,
+    pub(crate) rank: Rank,
+    pub(crate) path: List<NodeTag, PATH_MAX>,
+    pub(crate) repairing: Option<Instant>,
+    pub(crate) suspect: Option<(Instant, Suspicion)>,
+    /// When it became what it is without a suspicion.
+    pub(crate) calm: Instant,
+    heard: Instant,
+    /// Mean silence beyond [`TICK_SILENCE`], in microseconds.
+    jitter_us: u64,
+    /// Mean delay of its copies behind the first, in microseconds.
+    lag_us: u64,
+    /// Distinct packets that it carried in this measuring window.
+    carried: u32,
+}
+
+impl Feed {
+    pub(crate) fn new(contact: Contact, aim: Aim, now: Instant) -> Self {
+        Feed {
+            contact,
+            aim,
+            phase: Phase::Linking,
+            since: now,
+            purpose: Purpose::Provisional,
+            rank: Rank { depth: u8::MAX, admission: u32::MAX },
+            path: List::default(),
+            repairing: None,
+            suspect: None,
+            calm: now,
+            heard: now,
+            jitter_us: 0,
+            lag_us: 0,
+            carried: 0,
+        }
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.contact.node
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
+    /// Live, and nothing speaks against it.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.is_live() && self.suspect.is_none()
+    }
+
+    /// Sound, and it carries packets.
+    pub(crate) fn carries(&self) -> bool {
+        self.is_sound() && self.purpose != Purpose::IdleStandby && self.repairing.is_none()
+    }
+
+    /// How long it may be silent: 2.5 times what is expected of it, and four times its jitter.
+    pub(crate) fn patience(&self) -> Duration {
+        if self.purpose == Purpose::IdleStandby {
+            return TICK_IDLE.mul_f32(2.5);
+        }
+        let expected = TICK_SILENCE.mul_f32(2.5);
+        (expected + 4 * Duration::from_micros(self.jitter_us)).clamp(PATIENCE_MIN, PATIENCE_MAX)
+    }
+
+    /// When it becomes suspect unless it is heard before.
+    pub(crate) fn silent_at(&self) -> Instant {
+        self.heard.after(self.patience())
+    }
+
+    /// Something came by it.
+    pub(crate) fn hear(&mut self, now: Instant) {
+        let excess = now.since(self.heard).saturating_sub(TICK_SILENCE).min(PATIENCE_MAX);
+        let excess_us = u64::try_from(excess.as_micros()).unwrap_or(u64::MAX);
+        if self.purpose != Purpose::IdleStandby {
+            // The gain of 1/16 is that of RFC 3550's jitter estimate.
+            self.jitter_us = (self.jitter_us * 15 + excess_us) / 16;
+        }
+        self.heard = now;
+    }
+
+    /// Starts to expect something of it from now on.
+    pub(crate) fn expect_from(&mut self, now: Instant) {
+        self.heard = now;
+        self.calm = now;
+    }
+
+    pub(crate) fn learn(&mut self, tick: &Tick, now: Instant) {
+        self.rank = tick.rank;
+        self.path = tick.path.clone();
+        self.repairing = if tick.repairing { Some(self.repairing.unwrap_or(now)) } else { None };
+    }
+
+    fn is_late(&self) -> bool {
+        Duration::from_micros(self.lag_us) > LATE
+    }
+}
+
+/// When the last packets came first, to see how far behind a second copy is.
+#[derive(Debug, Default)]
+struct Firsts(Vec<(u64, Instant)>);
+
+/// Slots of [`Firsts`]: more packets than one voice has in two seconds.
+const FIRSTS: usize = 128;
+
+impl Firsts {
+    fn key(header: &Header) -> u64 {
+        u64::from_le_bytes(header.voice.0) ^ (u64::from(header.first.0) << 2) ^ u64::from(header.k.count())
+    }
+
+    fn note(&mut self, header: &Header, now: Instant) {
+        if self.0.is_empty() {
+            self.0 = vec![(0, Instant::ZERO); FIRSTS];
+        }
+        let key = Self::key(header);
+        if let Some(slot) = self.0.get_mut(key as usize % FIRSTS) {
+            *slot = (key, now);
+        }
+    }
+
+    fn at(&self, header: &Header) -> Option<Instant> {
+        let key = Self::key(header);
+        self.0.get(key as usize % FIRSTS).filter(|(of, _)| *of == key).map(|(_, at)| *at)
+    }
+}
+
+/// All feeds of a member.
+#[derive(Debug, Default)]
+pub(crate) struct Feeds {
+    pub(crate) all: Vec<Feed>,
+    /// Members to try before the host is asked.
+    pub(crate) spares: Vec<Contact>,
+    firsts: Firsts,
+    /// Distinct packets in this measuring window, by whatever feed, and since when.
+    distinct: u32,
+    window_since: Instant,
+}
+
+/// Length of a measuring window.
+const MEASURED: Duration = Duration::from_secs(3);
+/// Distinct packets without which a window says nothing.
+const MEASURED_MIN: u32 = 60;
+
+impl Feeds {
+    pub(crate) fn get(&self, node: &NodeId) -> Option<&Feed> {
+        self.all.iter().find(|feed| feed.node() == *node)
+    }
+
+    pub(crate) fn get_mut(&mut self, node: &NodeId) -> Option<&mut Feed> {
+        self.all.iter_mut().find(|feed| feed.node() == *node)
+    }
+
+    /// The feed with this aim that is furthest: a live one before one that is asked for.
+    pub(crate) fn with_aim(&self, aim: Aim) -> Option<&Feed> {
+        let having = || self.all.iter().filter(|feed| feed.aim == aim);
+        having().find(|feed| feed.is_live()).or_else(|| having().next())
+    }
+
+    /// The parent: the live feed that this member lives on.
+    pub(crate) fn parent(&self) -> Option<&Feed> {
+        self.with_aim(Aim::Primary).filter(|feed| feed.is_live())
+    }
+
+    /// The standby, once granted.
+    pub(crate) fn standby(&self) -> Option<&Feed> {
+        self.with_aim(Aim::Standby).filter(|feed| feed.is_live())
+    }
+
+    /// The feed that says where this member is in the tree.
+    pub(crate) fn upstream(&self) -> Option<&Feed> {
+        let sound = |feed: &&Feed| feed.carries();
+        self.parent()
+            .filter(sound)
+            .or_else(|| self.all.iter().filter(sound).min_by_key(|feed| feed.aim))
+            .or_else(|| self.parent())
+            .or_else(|| self.all.iter().find(|feed| feed.is_live()))
+    }
+
+    /// Whether some feed carries sound now.
+    pub(crate) fn any_carries(&self) -> bool {
+        self.all.iter().any(Feed::carries)
+    }
+
+    /// The greatest rank among granted feeds.
+    pub(crate) fn rank_max(&self) -> Option<Rank> {
+        self.all.iter().filter(|feed| feed.is_live()).map(|feed| feed.rank).max()
+    }
+
+    pub(crate) fn carried_first(&mut self, from: &NodeId, header: &Header, now: Instant) {
+        self.distinct = self.distinct.saturating_add(1);
+        if self.all.len() > 1 {
+            self.firsts.note(header, now);
+        }
+        if let Some(feed) = self.get_mut(from) {
+            feed.carried = feed.carried.saturating_add(1);
+            feed.lag_us = feed.lag_us * 31 / 32;
+        }
+    }
+
+    pub(crate) fn carried_again(&mut self, from: &NodeId, header: &Header, now: Instant) {
+        let first = self.firsts.at(header);
+        if let (Some(first), Some(feed)) = (first, self.get_mut(from)) {
+            let lag_us = u64::try_from(now.since(first).as_micros()).unwrap_or(u64::MAX);
+            feed.lag_us = (feed.lag_us * 31 + lag_us) / 32;
+            feed.carried = feed.carried.saturating_add(1);
+        }
+    }
+
+    /// At the end of a window, the feeds that lack more than 5 % of what another brought, and those that are late.
+    pub(crate) fn compare(&mut self, now: Instant) -> Vec<(NodeId, Suspicion)> {
+        if now.since(self.window_since) < MEASURED {
+            return Vec::new();
+        }
+        let (distinct, since) = (self.distinct, self.window_since);
+        let whole = |feed: &Feed| feed.carries() && feed.calm <= since;
+        let complete = |feed: &Feed| whole(feed) && feed.carried.saturating_mul(100) >= distinct.saturating_mul(99);
+        let mut found = Vec::new();
+        if distinct >= MEASURED_MIN && self.all.iter().any(complete) {
+            for feed in self.all.iter().filter(|feed| whole(feed)) {
+                if feed.carried.saturating_mul(100) < distinct.saturating_mul(95) {
+                    found.push((feed.node(), Suspicion::Missing));
+                } else if feed.is_late() && self.all.iter().any(|other| complete(other) && !other.is_late()) {
+                    found.push((feed.node(), Suspicion::Late));
+                }
+            }
+        }
+        self.distinct = 0;
+        self.window_since = now;
+        self.all.iter_mut().for_each(|feed| feed.carried = 0);
+        found
+    }
+}

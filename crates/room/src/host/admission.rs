@@ -1,0 +1,154 @@
+//! Admission: checking a redemption, counting uses, signing the certificate.
+
+use treehouse_invite::{CERTIFICATE_SECONDS, Certificate, Grant, InviteError, Role, StatementError, check_redemption};
+use treehouse_wire::{
+    Control, NodeId, Suite, UnixSeconds,
+    control::{Admitted, Join, Profile, Refusal, Statement},
+};
+
+use super::{MEMBERS_MAX, Member};
+use crate::{
+    api::{Event, Offence},
+    room::Room,
+};
+
+impl<S: Suite> Room<S> {
+    pub(crate) fn join_request(&mut self, from: NodeId, join: Join) {
+        if !self.is_host() {
+            return self.send(from, &Control::Refused(Refusal::NotHost));
+        }
+        match self.admit(from, &join) {
+            Ok((role, admission, chain)) => self.welcome(from, join.profile, role, admission, chain),
+            Err(refusal) => self.send(from, &Control::Refused(refusal)),
+        }
+    }
+
+    fn admit(&mut self, from: NodeId, join: &Join) -> Result<(Role, u32, [u8; 32]), Refusal> {
+        if self.is_leaving() {
+            return Err(Refusal::Busy);
+        }
+        let known = self.acting.as_ref().and_then(|acting| acting.directory.get(&from));
+        let known = known.map(|member| (member.admission, member.chain));
+        // The cheap checks come first: a full room verifies nothing.
+        if known.is_none() && !self.has_place() {
+            return Err(Refusal::RoomFull);
+        }
+        let grant = check_redemption(
+            &self.suite,
+            &self.room,
+            &self.host,
+            &self.host,
+            &from,
+            &join.chain,
+            &join.proof,
+            self.wall,
+        )
+        .map_err(|error: InviteError| error.refusal())?;
+        let Some(acting) = &mut self.acting else { return Err(Refusal::NotHost) };
+        match known {
+            // The same node with the same invite: it has restarted, and takes no further use.
+            Some((admission, chain)) if chain == grant.chain => Ok((grant.role, admission, grant.chain)),
+            _ => {
+                consume(&mut acting.uses, &grant)?;
+                let admission = acting.next_admission;
+                acting.next_admission = admission.saturating_add(1);
+                Ok((grant.role, admission, grant.chain))
+            }
+        }
+    }
+
+    /// A member is back after its link was lost, or wants its certificate renewed.
+    pub(crate) fn resume_request(&mut self, from: NodeId, statement: &Statement, profile: Profile) {
+        if !self.is_host() {
+            return self.send(from, &Control::Refused(Refusal::NotHost));
+        }
+        let certificate = Certificate::verify(&self.suite, statement, &self.room, &self.host, self.wall);
+        match certificate {
+            Ok(certificate) if certificate.node == from => {
+                self.welcome(from, profile, certificate.role, certificate.admission, certificate.chain);
+            }
+            Ok(_) => self.offended(from, Offence::OutOfRole),
+            Err(error) => self.send(from, &Control::Refused(refusal_of(error))),
+        }
+    }
+
+    fn has_place(&self) -> bool {
+        let Some(acting) = &self.acting else { return false };
+        acting.directory.len() < MEMBERS_MAX && self.any_slot_free()
+    }
+
+    fn welcome(&mut self, node: NodeId, profile: Profile, role: Role, admission: u32, chain: [u8; 32]) {
+        let role = role.min(Role::Moderator);
+        let statement = self.certify(node, role, admission, chain);
+        let name = profile.name.as_str().to_owned();
+        let Some(acting) = &mut self.acting else { return };
+        let charter = acting.charter.clone();
+        let known = acting.directory.get_mut(&node);
+        let new = known.is_none();
+        match known {
+            Some(member) => {
+                member.profile = profile;
+                member.role = role;
+                member.linked = true;
+                member.lost_since = None;
+                if member.admission != admission {
+                    *member = Member::new(member.profile.clone(), role, admission, chain);
+                }
+            }
+            None => {
+                acting.directory.insert(node, Member::new(profile, role, admission, chain));
+            }
+        }
+        let Some((epoch, key)) = self.key.clone() else { return };
+        let admitted = Admitted { charter, certificate: statement, epoch, key };
+        self.send(node, &Control::Admitted(Box::new(admitted)));
+        self.send_state(node);
+        if new {
+            self.event(Event::MemberJoined { peer: node, name, role });
+            self.members_changed();
+        }
+        self.offer_candidates(node);
+    }
+
+    /// Signs a certificate for a member.
+    pub(crate) fn certify(&mut self, node: NodeId, role: Role, admission: u32, chain: [u8; 32]) -> Statement {
+        let certificate = Certificate {
+            node,
+            role,
+            admission,
+            term: 0,
+            issued: self.wall,
+            expires: UnixSeconds(self.wall.0.saturating_add(CERTIFICATE_SECONDS)),
+            chain,
+        };
+        certificate.sign(&self.suite, &self.signer, &self.room)
+    }
+
+    /// The host is a member too: it certifies itself, for the links of the stage.
+    pub(crate) fn certify_self(&mut self) {
+        let statement = self.certify(self.me, Role::Host, 0, [0; 32]);
+        let certificate = Certificate::verify(&self.suite, &statement, &self.room, &self.me, self.wall);
+        self.certificate = certificate.ok().map(|certificate| (certificate, statement));
+    }
+}
+
+fn refusal_of(error: StatementError) -> Refusal {
+    match error {
+        StatementError::Expired => Refusal::Expired,
+        StatementError::NotYetValid => Refusal::NotYetValid,
+        StatementError::OtherRoom => Refusal::OtherRoom,
+        StatementError::Malformed(_) | StatementError::BadSignature => Refusal::Invalid,
+    }
+}
+
+/// Takes one use of every counted link of a chain, or none where one is spent.
+fn consume(uses: &mut std::collections::BTreeMap<[u8; 32], u32>, grant: &Grant) -> Result<(), Refusal> {
+    let taken = |id: &[u8; 32]| uses.get(id).copied().unwrap_or(0);
+    if grant.uses.iter().any(|(id, limit)| taken(id) >= *limit) {
+        return Err(Refusal::UsedUp);
+    }
+    for (id, _) in &grant.uses {
+        *uses.entry(*id).or_insert(0) += 1;
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! The room state as the host signs it: at most twice a second, everything that changed at once.
+
+use core::time::Duration;
+
+use treehouse_invite::{Role, RoomState, Stage, StageMember};
+use treehouse_wire::{NodeId, Suite, limits::STAGE_MAX};
+
+use super::{TREE_OF_THREE_BELOW, TREE_OF_THREE_FROM};
+use crate::{api::RoomError, room::Room, timers::Timer};
+
+/// Changes are coalesced to two states a second.
+const PUBLISH: Duration = Duration::from_millis(500);
+/// A co-root feeds at least this many.
+const CO_ROOT_CHILDREN_MIN: u8 = 2;
+
+impl<S: Suite> Room<S> {
+    /// Publishes what has changed, at once or when half a second has passed since the last time.
+    pub(crate) fn publish_soon(&mut self) {
+        let now = self.now;
+        let Some(acting) = &mut self.acting else { return };
+        acting.dirty = true;
+        let at = acting.published.map_or(now, |at| at.after(PUBLISH));
+        if at <= now {
+            self.publish_state();
+        } else {
+            self.timers.arm_by(Timer::Publish, at);
+        }
+    }
+
+    /// Signs the state and floods it.
+    pub(crate) fn publish_state(&mut self) {
+        let now = self.now;
+        let Some((epoch, _)) = self.key else { return };
+        let Some(acting) = self.acting.as_mut().filter(|acting| acting.dirty) else { return };
+        let Some(stage) = Stage::new(acting.stage.values().cloned().collect()) else { return };
+        acting.dirty = false;
+        acting.published = Some(now);
+        acting.version = acting.version.saturating_add(1);
+        let state = RoomState {
+            host: self.me,
+            term: epoch.term,
+            version: acting.version,
+            epoch,
+            protection: acting.protection,
+            frames_per_packet: if acting.tree_of_three { 3 } else { 1 },
+            recording: acting.recording,
+            co_root: acting.co_root,
+            members: self.members,
+            stage_digest: stage.digest(),
+        };
+        let statement = state.sign(&self.suite, &self.signer, &self.room);
+        self.install_state(None, state, statement, stage);
+    }
+
+    pub(crate) fn set_recording(&mut self, on: bool) -> Result<(), RoomError> {
+        let acting = self.acting.as_mut().ok_or(RoomError::NotHost)?;
+        if acting.recording != on {
+            acting.recording = on;
+            self.publish_soon();
+        }
+        Ok(())
+    }
+
+    /// Brings a member whose hand is up onto the stage.
+    pub(crate) fn promote(&mut self, node: NodeId) -> Result<(), RoomError> {
+        let own = (node == self.me).then(|| StageMember {
+            node,
+            role: Role::Host,
+            name: self.config.name.clone(),
+            claim: self.hand,
+        });
+        let acting = self.acting.as_mut().ok_or(RoomError::NotHost)?;
+        let listed = acting.directory.get(&node).filter(|member| member.hand.is_some());
+        let member = own.or_else(|| listed.map(|member| member.stage_member(node, member.hand)));
+        let mut member = member.ok_or(RoomError::NoSuchHand)?;
+        member.role = member.role.max(Role::Speaker);
+        if acting.stage.len() >= STAGE_MAX && !acting.stage.contains_key(&node) {
+            return Err(RoomError::StageFull);
+        }
+        let voice = member.claim.map(|claim| claim.key.voice());
+        let taken =
+            |(of, other): (&NodeId, &StageMember)| *of != node && other.claim.map(|claim| claim.key.voice()) == voice;
+        if acting.stage.iter().any(taken) {
+            return Err(RoomError::NoSuchHand);
+        }
+        acting.stage.insert(node, member);
+        self.publish_soon();
+        self.introduce(node);
+        Ok(())
+    }
+
+    /// Sends a member back to the audience. The host keeps its place, without a voice.
+    pub(crate) fn demote(&mut self, node: NodeId) -> Result<(), RoomError> {
+        let me = self.me;
+        let acting = self.acting.as_mut().ok_or(RoomError::NotHost)?;
+        if node == me {
+            if let Some(member) = acting.stage.get_mut(&me) {
+                member.claim = None;
+            }
+        } else {
+            acting.stage.remove(&node);
+            if let Some(member) = acting.directory.get_mut(&node) {
+                member.hand = None;
+            }
+        }
+        self.publish_soon();
+        Ok(())
+    }
+
+    /// Puts the host itself on the stage when the room opens.
+    pub(crate) fn take_the_stage(&mut self) {
+        let (me, name) = (self.me, self.config.name.clone());
+        if let Some(acting) = &mut self.acting {
+            acting.stage.insert(me, StageMember { node: me, role: Role::Host, name, claim: None });
+        }
+    }
+
+    /// Three frames a packet down the tree once the audience is large, with hysteresis.
+    pub(crate) fn choose_packetisation(&mut self) {
+        let Some(acting) = &mut self.acting else { return };
+        let audience = acting.directory.len().saturating_sub(acting.stage.len());
+        let three = if acting.tree_of_three { audience >= TREE_OF_THREE_BELOW } else { audience > TREE_OF_THREE_FROM };
+        if acting.tree_of_three != three {
+            acting.tree_of_three = three;
+            self.publish_soon();
+        }
+    }
+
+    /// Keeps a co-root: of the members that the host itself feeds, the one with most slots, the oldest among equals.
+    ///
+    /// Only a child of the host can be one: its only feed beside the stage must come before it in the order.
+    pub(crate) fn choose_co_root(&mut self) {
+        let me = self.me;
+        let Some(acting) = &mut self.acting else { return };
+        let fits = |node: &NodeId| {
+            acting.directory.get(node).is_some_and(|of| {
+                of.may_feed() && of.parent == Some(me) && of.profile.children_max >= CO_ROOT_CHILDREN_MIN
+            })
+        };
+        if acting.co_root.is_some_and(|node| fits(&node)) {
+            return;
+        }
+        let settled = acting.directory.iter().filter(|(node, of)| fits(node) && of.placed_at.is_none());
+        let best = settled.max_by_key(|(_, of)| (of.profile.children_max, core::cmp::Reverse(of.admission)));
+        let chosen = best.map(|(node, _)| *node);
+        if acting.co_root == chosen {
+            return;
+        }
+        acting.co_root = chosen;
+        self.publish_soon();
+        if let Some(node) = chosen {
+            self.introduce(node);
+            // A new placement, for the rank of a root.
+            self.seek_request(node, &[]);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Measuring the round trip to the candidates that the host offers.
+
+use core::time::Duration;
+
+use treehouse_wire::{Contact, Control, List, NodeId, Suite, limits::CANDIDATES_MAX};
+
+use crate::{room::Room, time::Instant, timers::Timer};
+
+/// Pings to each candidate; the fastest counts.
+const PINGS: u8 = 2;
+/// The host hears what was measured until then.
+const MEASURE: Duration = Duration::from_millis(1200);
+
+#[derive(Debug)]
+struct Candidate {
+    node: NodeId,
+    nonce: u32,
+    sent: Option<Instant>,
+    pings_left: u8,
+    best: Option<Duration>,
+    gone: bool,
+}
+
+/// An offer that is being measured.
+#[derive(Debug)]
+pub(crate) struct Measuring {
+    round: u32,
+    candidates: Vec<Candidate>,
+}
+
+impl<S: Suite> Room<S> {
+    pub(crate) fn offer(&mut self, round: u32, offered: List<Contact, CANDIDATES_MAX>) {
+        let candidates = offered.iter().map(|contact| Candidate {
+            node: contact.node,
+            nonce: self.rng.next_u32(),
+            sent: None,
+            pings_left: PINGS,
+            best: None,
+            gone: contact.node == self.me,
+        });
+        self.measuring = Some(Measuring { round, candidates: candidates.collect() });
+        self.timers.arm(Timer::Measure, self.now.after(MEASURE));
+        for contact in offered.iter() {
+            if self.links.is_up(&contact.node) {
+                self.ping_candidate(contact.node);
+            } else {
+                self.dial(contact);
+            }
+        }
+        self.finish_measuring(false);
+    }
+
+    pub(crate) fn measure_link_up(&mut self, peer: NodeId) {
+        self.ping_candidate(peer);
+    }
+
+    fn ping_candidate(&mut self, peer: NodeId) {
+        let now = self.now;
+        let Some(candidate) = self.candidate(&peer).filter(|candidate| candidate.pings_left > 0) else { return };
+        candidate.pings_left -= 1;
+        candidate.sent = Some(now);
+        candidate.nonce = candidate.nonce.wrapping_add(1);
+        let nonce = candidate.nonce;
+        self.send(peer, &Control::Ping { nonce });
+    }
+
+    pub(crate) fn pong(&mut self, from: NodeId, nonce: u32) {
+        let now = self.now;
+        let Some(candidate) = self.candidate(&from).filter(|candidate| candidate.nonce == nonce) else { return };
+        let Some(sent) = candidate.sent.take() else { return };
+        let trip = now.since(sent);
+        candidate.best = Some(candidate.best.map_or(trip, |best| best.min(trip)));
+        self.ping_candidate(from);
+        self.finish_measuring(false);
+    }
+
+    /// A candidate cannot be reached.
+    pub(crate) fn measure_gone(&mut self, peer: NodeId) {
+        if let Some(candidate) = self.candidate(&peer) {
+            candidate.gone = true;
+            self.finish_measuring(false);
+        }
+    }
+
+    /// Tells the host what was measured, once all is or the time is up.
+    pub(crate) fn finish_measuring(&mut self, time_is_up: bool) {
+        let done = |candidate: &Candidate| candidate.gone || candidate.pings_left == 0 && candidate.sent.is_none();
+        let Some(measuring) = &self.measuring else { return };
+        if !time_is_up && !measuring.candidates.iter().all(done) {
+            return;
+        }
+        let trips = measuring.candidates.iter().map(|candidate| {
+            let best = candidate.best.filter(|_| !candidate.gone);
+            (candidate.node, best.map(|trip| u16::try_from(trip.as_millis()).unwrap_or(u16::MAX)))
+        });
+        let message = Control::Measured { round: measuring.round, round_trip_ms: List::truncated(trips) };
+        self.measuring = None;
+        self.timers.disarm(Timer::Measure);
+        self.send(self.host, &message);
+    }
+
+    pub(crate) fn is_measuring(&self, peer: &NodeId) -> bool {
+        self.measuring.as_ref().is_some_and(|measuring| measuring.candidates.iter().any(|of| of.node == *peer))
+    }
+
+    fn candidate(&mut self, peer: &NodeId) -> Option<&mut Candidate> {
+        self.measuring.as_mut()?.candidates.iter_mut().find(|candidate| candidate.node == *peer)
+    }
+}

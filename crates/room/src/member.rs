@@ -1,0 +1,268 @@
+//! A member's way in, and back in: dialling the host, redeeming the invite, holding the certificate.
+
+use core::time::Duration;
+
+use treehouse_invite::{Certificate, Charter, Invite};
+use treehouse_wire::{
+    Address, Contact, Control, List, NodeId, Suite,
+    control::{Admitted, Profile, Refusal},
+};
+
+use crate::{
+    api::{Event, JoinFailure, Offence},
+    feeds::Aim,
+    room::{Phase, Room},
+    time::Instant,
+    timers::Timer,
+};
+
+/// A host that does not finish the admission in this time is given up.
+const ADMISSION: Duration = Duration::from_secs(10);
+/// The host is dialled again after this, doubling up to [`REDIAL_MAX`].
+const REDIAL_MIN: Duration = Duration::from_millis(500);
+const REDIAL_MAX: Duration = Duration::from_secs(8);
+/// A certificate is renewed when it has this left, in seconds.
+const RENEW_SECONDS: u64 = 30 * 60;
+/// A placement that has not come after this is asked for.
+const PLACEMENT: Duration = Duration::from_secs(3);
+/// How often the host is told whom this member is fed by, without a change.
+const STATUS: Duration = Duration::from_secs(5);
+
+/// What a member knows of its way to the host.
+#[derive(Debug)]
+pub(crate) struct HostLink {
+    pub(crate) invite: Option<Invite>,
+    addresses: Vec<Address>,
+    admitted: Option<Instant>,
+    redial: Duration,
+    /// The last request for admission or return, to send it once a link.
+    asked: bool,
+    lost: bool,
+    status_at: Instant,
+}
+
+impl HostLink {
+    pub(crate) fn none() -> Self {
+        HostLink {
+            invite: None,
+            addresses: Vec::new(),
+            admitted: None,
+            redial: REDIAL_MIN,
+            asked: false,
+            lost: false,
+            status_at: Instant::ZERO,
+        }
+    }
+
+    pub(crate) fn new(invite: Invite) -> Self {
+        let host = invite.host();
+        let contacts = invite.bootstrap().iter().filter(|contact| contact.node == host);
+        let addresses = contacts.flat_map(|contact| contact.addresses.to_vec()).collect();
+        HostLink { addresses, invite: Some(invite), ..HostLink::none() }
+    }
+}
+
+impl<S: Suite> Room<S> {
+    /// Starts to join: dials the host.
+    pub(crate) fn start_joining(&mut self) {
+        self.timers.arm(Timer::Admission, self.now.after(ADMISSION));
+        self.dial_host();
+    }
+
+    fn dial_host(&mut self) {
+        let addresses = List::truncated(self.host_link.addresses.iter().cloned());
+        self.dial(&Contact { node: self.host, addresses });
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            name: self.config.name.clone(),
+            addresses: List::truncated(self.addresses.iter().cloned()),
+            children_max: self.config.children_max,
+        }
+    }
+
+    pub(crate) fn host_link_up(&mut self, peer: NodeId) {
+        if peer != self.host || self.is_host() || self.is_leaving() {
+            return;
+        }
+        self.host_link.redial = REDIAL_MIN;
+        if self.host_link.lost {
+            self.host_link.lost = false;
+            self.event(Event::HostBack);
+        }
+        self.ask_admission();
+    }
+
+    /// `Join` the first time, `Resume` for a member that has a certificate.
+    fn ask_admission(&mut self) {
+        let profile = self.profile();
+        let message = match (&self.certificate, &self.host_link.invite) {
+            (Some((_, certificate)), _) => Control::Resume { certificate: certificate.clone(), profile },
+            (None, Some(invite)) => {
+                let redeemed = invite.redeem(&self.suite, &self.config.identity_seed, &self.me, &self.host);
+                let Ok((chain, proof)) = redeemed else {
+                    return self.join_failed(JoinFailure::Refused(Refusal::Invalid));
+                };
+                Control::Join(Box::new(treehouse_wire::control::Join { chain, proof, profile }))
+            }
+            (None, None) => return,
+        };
+        self.host_link.asked = true;
+        self.send(self.host, &message);
+    }
+
+    pub(crate) fn admitted(&mut self, from: NodeId, admitted: Admitted) {
+        if from != self.host || self.is_host() || !self.host_link.asked {
+            return self.offended(from, Offence::OutOfRole);
+        }
+        self.host_link.asked = false;
+        let charter = Charter::verify(&self.suite, &admitted.charter, &self.room);
+        let certificate = Certificate::verify(&self.suite, &admitted.certificate, &self.room, &self.host, self.wall);
+        let (Ok(charter), Ok(certificate)) = (charter, certificate) else {
+            return self.join_failed(JoinFailure::BadAnswer);
+        };
+        if certificate.node != self.me {
+            return self.join_failed(JoinFailure::BadAnswer);
+        }
+        let first = self.certificate.is_none();
+        let role = certificate.role;
+        if first {
+            self.rank = treehouse_wire::control::Rank { depth: u8::MAX, admission: certificate.admission };
+        }
+        self.certificate = Some((certificate, admitted.certificate));
+        self.key = Some((admitted.epoch, admitted.key));
+        self.timers.disarm(Timer::Admission);
+        self.status_due = true;
+        if !first {
+            self.send_hand();
+            return self.refill();
+        }
+        self.phase = Phase::In;
+        self.host_link.admitted = Some(self.now);
+        self.event(Event::Admitted { room: self.room, title: charter.title.as_str().to_owned(), role });
+        let host = Contact { node: self.host, addresses: List::truncated(self.host_link.addresses.iter().cloned()) };
+        self.establish(host, Aim::Provisional);
+    }
+
+    pub(crate) fn refused(&mut self, from: NodeId, refusal: Refusal) {
+        if from != self.host || self.is_host() {
+            return self.offended(from, Offence::OutOfRole);
+        }
+        self.host_link.asked = false;
+        // A member that is refused its return may try its invite again, once the certificate is out of the way.
+        if self.certificate.is_some() && refusal == Refusal::Expired {
+            self.certificate = None;
+            return self.ask_admission();
+        }
+        if self.certificate.is_none() {
+            self.join_failed(JoinFailure::Refused(refusal));
+        }
+    }
+
+    pub(crate) fn join_failed(&mut self, failure: JoinFailure) {
+        if self.phase == Phase::Joining {
+            self.phase = Phase::Closed;
+            self.timers.clear();
+            self.event(Event::JoinFailed(failure));
+        }
+    }
+
+    pub(crate) fn member_link_down(&mut self, peer: NodeId) {
+        if peer != self.host || self.is_host() || self.phase == Phase::Closed || self.is_leaving() {
+            return;
+        }
+        self.host_link.asked = false;
+        if self.phase == Phase::In && !self.host_link.lost {
+            self.host_link.lost = true;
+            self.event(Event::HostLost);
+        }
+        self.redial_later();
+    }
+
+    /// The host cannot be reached: the end of joining, or another try later.
+    pub(crate) fn host_unreachable(&mut self, peer: NodeId, attempts: Vec<(Address, String)>) {
+        if peer != self.host || self.is_host() {
+            return;
+        }
+        if self.phase == Phase::Joining {
+            return self.join_failed(JoinFailure::Unanswered { attempts });
+        }
+        self.redial_later();
+    }
+
+    fn redial_later(&mut self) {
+        let wait = self.host_link.redial;
+        self.host_link.redial = (wait * 2).min(REDIAL_MAX);
+        self.timers.arm_by(Timer::Admission, self.now.after(wait));
+    }
+
+    /// Nothing carries and the host is not connected: it is dialled when its time has come.
+    pub(crate) fn redial_host(&mut self) {
+        if !self.links.is_up(&self.host) && !self.links.is_dialing(&self.host, self.now) {
+            self.timers.arm_by(Timer::Admission, self.now.after(self.host_link.redial));
+        }
+    }
+
+    /// The timer's work: admission has taken too long, or the host is to be dialled again.
+    pub(crate) fn admission_due(&mut self) {
+        match self.phase {
+            Phase::Joining => self.join_failed(JoinFailure::TimedOut),
+            Phase::In if !self.links.is_up(&self.host) => {
+                self.dial_host();
+                self.redial_later();
+            }
+            Phase::In | Phase::Leaving | Phase::Closed => {}
+        }
+    }
+
+    /// Once a second, for a member.
+    pub(crate) fn member_housekeeping(&mut self) {
+        if self.is_host() || self.phase != Phase::In {
+            return;
+        }
+        let now = self.now;
+        let expires = self.certificate.as_ref().map_or(0, |(certificate, _)| certificate.expires.0);
+        if expires < self.wall.0.saturating_add(RENEW_SECONDS) && !self.host_link.asked && self.links.is_up(&self.host)
+        {
+            self.ask_admission();
+        }
+        if now.since(self.host_link.status_at) >= STATUS {
+            self.status_due = true;
+        }
+        if self.placed == 0 && self.host_link.admitted.is_some_and(|at| now.since(at) >= PLACEMENT) {
+            self.seek();
+        }
+        if !self.links.is_up(&self.host) {
+            self.redial_host();
+        }
+        self.refill();
+        self.link_stage();
+    }
+
+    /// Tells the host whom this member is fed by, and whom it feeds.
+    pub(crate) fn send_status(&mut self) {
+        if self.is_host() || self.phase != Phase::In || !self.links.is_up(&self.host) {
+            return;
+        }
+        self.status_due = false;
+        self.host_link.status_at = self.now;
+        use treehouse_wire::control::Purpose;
+        let count = |purpose| u8::try_from(self.children.with_purpose(|of| of == purpose).len()).unwrap_or(u8::MAX);
+        let status = Control::Status {
+            parent: self.feeds.parent().map(|feed| feed.node()),
+            standby: self.feeds.standby().map(|feed| feed.node()),
+            rank: self.rank,
+            children: count(Purpose::Primary),
+            standbys: count(Purpose::LiveStandby),
+        };
+        self.send(self.host, &status);
+    }
+
+    pub(crate) fn learn_members(&mut self, members: u32) {
+        if self.members != members && !self.is_host() {
+            self.members = members;
+            self.event(Event::Members(members));
+        }
+    }
+}

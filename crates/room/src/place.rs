@@ -1,0 +1,304 @@
+//! Finding feeds: placements by the host, spare members, the host again.
+//!
+//! Every change is made before the old feed is broken, and every request says what this member already has, so that the
+//! new feed goes on from there.
+
+use core::time::Duration;
+
+use treehouse_wire::{
+    Contact, Control, List, NodeId, Suite,
+    control::{Decline, Placement, Positions, Purpose, Rank, Subscribe, Tick},
+};
+
+use crate::{
+    api::Suspicion,
+    config::Protection,
+    feeds::{Aim, FEEDS_MAX, Feed, Phase},
+    room::Room,
+};
+
+/// The host is asked for a place this often at most, while nothing carries.
+const SEEK: Duration = Duration::from_secs(1);
+/// And this often for a better standby, doubling up to [`SEEK_STANDBY_MAX`].
+const SEEK_STANDBY: Duration = Duration::from_secs(4);
+const SEEK_STANDBY_MAX: Duration = Duration::from_secs(64);
+/// A member that did not work out is not tried again for this long.
+const FAILED: Duration = Duration::from_secs(10);
+
+impl<S: Suite> Room<S> {
+    pub(crate) fn placement(&mut self, placement: Placement) {
+        if placement.counter <= self.placed {
+            return;
+        }
+        self.placed = placement.counter;
+        self.rank_wanted = Some(placement.rank);
+        self.apply_rank();
+        self.feeds.spares = placement.spares.into_vec();
+        let parent = placement.parent.node;
+        self.establish(placement.parent, Aim::Primary);
+        if let Some(standby) = placement.standby.filter(|standby| standby.node != parent) {
+            // A standby that is sound stays: a new one would only cost both ends work.
+            if self.feeds.standby().is_none_or(|feed| !feed.is_sound()) {
+                self.establish(standby, Aim::Standby);
+            }
+        }
+        self.arm_feeds();
+    }
+
+    /// Goes by the rank that the host assigned as soon as that keeps the order: always for a leaf; for a relay where it
+    /// comes earlier than before, so that its children stay later, and still later than its feeds.
+    pub(crate) fn apply_rank(&mut self) {
+        let Some(wanted) = self.rank_wanted else { return };
+        let earlier = wanted < self.rank && self.feeds.rank_max().is_none_or(|feed| feed < wanted);
+        if wanted != self.rank && (self.children.is_empty() || earlier) {
+            self.rank = wanted;
+            self.status_due = true;
+        }
+        if wanted == self.rank || !self.children.is_empty() && wanted > self.rank {
+            self.rank_wanted = None;
+        }
+    }
+
+    /// Whether a feed of this rank keeps the order: a relay's feeds come earlier than itself, a leaf may take any.
+    fn keeps_order(&self, rank: Rank) -> bool {
+        self.children.is_empty() || rank < self.rank
+    }
+
+    /// Asks a member for a feed, connecting to it first where that is needed.
+    pub(crate) fn establish(&mut self, contact: Contact, aim: Aim) {
+        let (node, now) = (contact.node, self.now);
+        if node == self.me || self.links.is_shunned(&node, now) {
+            return;
+        }
+        if let Some(feed) = self.feeds.get_mut(&node) {
+            feed.aim = feed.aim.min(aim);
+            let (aim, live, asked) = (feed.aim, feed.is_live(), feed.purpose);
+            let purpose = self.purpose_of(aim);
+            if live && asked != purpose {
+                self.subscribe(node, purpose);
+            }
+            return;
+        }
+        if self.feeds.all.len() >= FEEDS_MAX {
+            self.make_room(aim);
+        }
+        self.feeds.all.push(Feed::new(contact.clone(), aim, now));
+        if self.links.is_up(&node) {
+            let purpose = self.purpose_of(aim);
+            self.subscribe(node, purpose);
+        } else {
+            self.dial(&contact);
+        }
+        self.arm_feeds();
+    }
+
+    /// Lets the feed go that is worth least: one that is only asked for, else one that is suspect.
+    fn make_room(&mut self, aim: Aim) {
+        let spare = self.feeds.all.iter().filter(|feed| !feed.carries() || feed.aim > aim);
+        if let Some(node) = spare.max_by_key(|feed| (!feed.is_live(), feed.suspect.is_some(), feed.aim)).map(Feed::node)
+        {
+            self.release(node);
+        }
+    }
+
+    /// Sends `Subscribe`: for a new feed or for another purpose of one that is there.
+    pub(crate) fn subscribe(&mut self, node: NodeId, purpose: Purpose) {
+        let Some(certificate) = self.certificate.as_ref().map(|(_, statement)| statement.clone()) else { return };
+        let from: Positions = self.voices.positions();
+        let relay = (!self.children.is_empty()).then_some(self.rank);
+        let replay = !from.is_empty() && purpose != Purpose::IdleStandby;
+        let now = self.now;
+        if let Some(feed) = self.feeds.get_mut(&node) {
+            if feed.phase == Phase::Linking {
+                feed.phase = Phase::Asked;
+                feed.since = now;
+            }
+            feed.purpose = purpose;
+            feed.expect_from(now);
+        }
+        let request = Subscribe { certificate, purpose, relay, replay, from };
+        self.send(node, &Control::Subscribe(Box::new(request)));
+    }
+
+    pub(crate) fn purpose_of(&self, aim: Aim) -> Purpose {
+        match aim {
+            Aim::Primary => Purpose::Primary,
+            Aim::Standby if !self.feeds.any_carries() => Purpose::LiveStandby,
+            Aim::Standby => self.standby_purpose(),
+            Aim::Provisional => Purpose::Provisional,
+        }
+    }
+
+    /// What the room's protection asks of this member's standby.
+    pub(crate) fn standby_purpose(&self) -> Purpose {
+        let live = match self.state.head().map(|state| state.protection) {
+            Some(Protection::All) => true,
+            Some(Protection::Relays) => !self.children.is_empty(),
+            Some(Protection::Off) | None => false,
+        };
+        if live { Purpose::LiveStandby } else { Purpose::IdleStandby }
+    }
+
+    pub(crate) fn subscribed(&mut self, from: NodeId, purpose: Purpose, tick: &Tick) {
+        let now = self.now;
+        if purpose == Purpose::Stage {
+            return;
+        }
+        // A late answer to a request that was given up: say so, or the parent keeps a slot for it.
+        let Some(feed) = self.feeds.get_mut(&from) else { return self.send(from, &Control::Unsubscribe) };
+        if feed.phase != Phase::Live {
+            feed.phase = Phase::Live;
+            feed.since = now;
+            feed.expect_from(now);
+        }
+        self.learn_tick(from, tick);
+        let Some(feed) = self.feeds.get(&from) else { return };
+        let aim = feed.aim;
+        if aim == Aim::Primary {
+            self.supersede(from);
+        }
+        self.see_repaired();
+        self.refill();
+        self.arm_feeds();
+        self.status_due = true;
+    }
+
+    /// Makes a new parent the only one: what carried until now is let go, or kept as the standby.
+    fn supersede(&mut self, parent: NodeId) {
+        let others: Vec<NodeId> = self
+            .feeds
+            .all
+            .iter()
+            .filter(|feed| feed.node() != parent && feed.aim != Aim::Standby)
+            .map(Feed::node)
+            .collect();
+        for node in others {
+            self.release(node);
+        }
+    }
+
+    pub(crate) fn declined(&mut self, from: NodeId, purpose: Purpose, _reason: Decline) {
+        if purpose == Purpose::Stage {
+            return self.stage_declined(from);
+        }
+        let Some(feed) = self.feeds.get_mut(&from) else { return };
+        if feed.aim == Aim::Provisional {
+            return self.drop_feed(from);
+        }
+        self.note_failed(from);
+        self.drop_feed(from);
+        self.refill();
+        self.arm_feeds();
+    }
+
+    pub(crate) fn tick(&mut self, from: NodeId, tick: &Tick) {
+        if self.feeds.get(&from).is_none_or(|feed| !feed.is_live()) {
+            return;
+        }
+        self.learn_tick(from, tick);
+        self.heard(from);
+    }
+
+    fn learn_tick(&mut self, from: NodeId, tick: &Tick) {
+        let (now, me) = (self.now, self.me.tag());
+        let loops = tick.path.contains(&me) || tick.path.last() != Some(&from.tag());
+        if loops || !self.keeps_order(tick.rank) {
+            return self.feed_failed(from);
+        }
+        if let Some(feed) = self.feeds.get_mut(&from) {
+            let repairing = feed.repairing.is_some();
+            feed.learn(tick, now);
+            if repairing && feed.repairing.is_none() && matches!(feed.suspect, Some((_, Suspicion::Repairing))) {
+                feed.suspect = None;
+                feed.calm = now;
+            }
+            if feed.repairing.is_some() && !repairing {
+                self.arm_feeds();
+            }
+        }
+        self.learn_members(tick.members);
+        self.learn_state_id(from, tick.state);
+        self.apply_rank();
+    }
+
+    /// Makes sure that there is a parent and a standby, or that somebody was asked for one.
+    pub(crate) fn refill(&mut self) {
+        if !self.is_in() || self.is_host() {
+            return;
+        }
+        let primary = self.feeds.with_aim(Aim::Primary).map(|feed| (feed.is_live(), feed.suspect.is_some()));
+        if primary.is_none() && !self.promote_standby() && !self.try_spare(Aim::Primary) {
+            // Before the first placement the host is on its way to make one.
+            if self.placed > 0 {
+                self.seek();
+            }
+        }
+        let has_standby = self.feeds.with_aim(Aim::Standby).is_some();
+        if matches!(primary, Some((true, false))) && !has_standby && !self.is_root() && !self.try_spare(Aim::Standby) {
+            self.seek_standby();
+        }
+    }
+
+    fn promote_standby(&mut self) -> bool {
+        let standby = self.feeds.all.iter().find(|feed| feed.aim == Aim::Standby && feed.is_sound());
+        let Some(node) = standby.map(Feed::node) else { return false };
+        if let Some(feed) = self.feeds.get_mut(&node) {
+            feed.aim = Aim::Primary;
+        }
+        self.subscribe(node, Purpose::Primary);
+        self.sought_standby = None;
+        self.status_due = true;
+        true
+    }
+
+    /// Asks the next spare member; false where there is none.
+    pub(crate) fn try_spare(&mut self, aim: Aim) -> bool {
+        while let Some(contact) = (!self.feeds.spares.is_empty()).then(|| self.feeds.spares.remove(0)) {
+            if self.feeds.get(&contact.node).is_none() && !self.has_failed(&contact.node) && contact.node != self.me {
+                self.establish(contact, aim);
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(crate) fn note_failed(&mut self, node: NodeId) {
+        let now = self.now;
+        self.failed.retain(|(of, at)| *of != node && now.since(*at) < FAILED);
+        if self.failed.len() >= treehouse_wire::limits::CANDIDATES_MAX {
+            self.failed.remove(0);
+        }
+        self.failed.push((node, now));
+        self.feeds.spares.retain(|spare| spare.node != node);
+        self.status_due = true;
+    }
+
+    fn has_failed(&self, node: &NodeId) -> bool {
+        self.failed.iter().any(|(of, at)| of == node && self.now.since(*at) < FAILED)
+    }
+
+    /// Asks the host for a place, at once but not all the time.
+    pub(crate) fn seek(&mut self) {
+        let now = self.now;
+        if self.is_host() || self.sought.is_some_and(|at| now.since(at) < SEEK) {
+            return;
+        }
+        if !self.links.is_up(&self.host) {
+            return self.redial_host();
+        }
+        self.sought = Some(now);
+        let failed = self.failed.iter().filter(|(_, at)| now.since(*at) < FAILED);
+        let failed = List::truncated(failed.map(|(node, _)| *node));
+        self.send(self.host, &Control::Seek { failed });
+    }
+
+    fn seek_standby(&mut self) {
+        let now = self.now;
+        if self.sought_standby.is_some_and(|(at, wait)| now.since(at) < wait) || !self.links.is_up(&self.host) {
+            return;
+        }
+        let wait = self.sought_standby.map_or(SEEK_STANDBY, |(_, wait)| (wait * 2).min(SEEK_STANDBY_MAX));
+        self.sought_standby = Some((now, wait));
+        self.seek();
+    }
+}

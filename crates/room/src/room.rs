@@ -1,0 +1,418 @@
+//! The room itself: what it holds, and how inputs reach the parts that handle them.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+use treehouse_invite::{Certificate, MediaClaim};
+use treehouse_wire::{
+    Address, Contact, Control, Epoch, NodeId, RoomId, RoomKey, Suite, UnixSeconds,
+    control::{Farewell, Purpose, Rank, Statement},
+};
+
+use crate::{
+    api::{Closing, Command, Event, Input, Offence, Output, RoomError},
+    children::{Children, StageLinks},
+    config::{Config, HostConfig, JoinConfig},
+    feeds::Feeds,
+    host::{Acting, Report},
+    links::Links,
+    measure::Measuring,
+    member::HostLink,
+    rng::Rng,
+    speak::OwnVoice,
+    state::HeldState,
+    time::Instant,
+    timers::{Timer, Timers},
+    voices::Voices,
+};
+
+/// A member that leaves feeds its children for this long at most, so that they find others first.
+const LINGER: Duration = Duration::from_millis(1000);
+/// Reports, unused links and the like are looked at this often.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Where a node is in the life of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Not admitted yet.
+    Joining,
+    /// A member, or the host.
+    In,
+    /// It said goodbye and still feeds its children.
+    Leaving,
+    /// The end.
+    Closed,
+}
+
+/// A room as one node sees it: a state machine without a clock, a socket or a task.
+///
+/// See the [crate documentation](crate) for how to drive it.
+pub struct Room<S: Suite> {
+    pub(crate) suite: S,
+    pub(crate) signer: S::Signer,
+    pub(crate) me: NodeId,
+    pub(crate) config: Config,
+    pub(crate) now: Instant,
+    pub(crate) wall: UnixSeconds,
+    pub(crate) rng: Rng,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) timers: Timers,
+    pub(crate) phase: Phase,
+    pub(crate) room: RoomId,
+    pub(crate) host: NodeId,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) links: Links,
+    pub(crate) host_link: HostLink,
+    pub(crate) certificate: Option<(Certificate, Statement)>,
+    pub(crate) key: Option<(Epoch, RoomKey)>,
+    pub(crate) state: HeldState,
+    pub(crate) members: u32,
+    pub(crate) rank: Rank,
+    pub(crate) rank_wanted: Option<Rank>,
+    /// Counter of the newest placement.
+    pub(crate) placed: u32,
+    pub(crate) feeds: Feeds,
+    pub(crate) failed: Vec<(NodeId, Instant)>,
+    pub(crate) sought: Option<Instant>,
+    pub(crate) sought_standby: Option<(Instant, Duration)>,
+    /// Since when nothing carries.
+    pub(crate) cut_since: Option<Instant>,
+    pub(crate) children: Children,
+    pub(crate) measuring: Option<Measuring>,
+    pub(crate) voices: Voices<S>,
+    pub(crate) own_voice: Option<OwnVoice<S>>,
+    pub(crate) hand: Option<MediaClaim>,
+    pub(crate) stage_links: StageLinks,
+    pub(crate) stage_contacts: BTreeMap<NodeId, (Contact, Instant)>,
+    pub(crate) acting: Option<Box<Acting>>,
+    pub(crate) status_due: bool,
+    feeds_told: (Option<NodeId>, Option<NodeId>, u8),
+}
+
+impl<S: Suite> Room<S> {
+    /// Opens a room as its host. `wall` is the time of day; [`Event::Admitted`] comes at once.
+    pub fn host(now: Instant, wall: UnixSeconds, suite: S, config: Config, host: HostConfig) -> Self {
+        let id = host.charter.room();
+        let title = host.charter.title.as_str().to_owned();
+        let mut room = Room::new(now, wall, suite, config, id, None);
+        room.host = room.me;
+        room.acting = Some(Box::new(Acting::new(host.charter_statement, host.protection)));
+        room.key = Some((Epoch::default(), RoomKey::derive(&room.config.random_seed, Epoch::default())));
+        room.rank = Rank::HOST;
+        room.phase = Phase::In;
+        room.members = 1;
+        room.certify_self();
+        room.take_the_stage();
+        if let Some(seed) = host.media_seed {
+            room.raise_hand(&seed);
+        }
+        room.event(Event::Admitted { room: id, title, role: treehouse_invite::Role::Host });
+        room.publish_state();
+        room.timers.arm(Timer::Housekeeping, now.after(HOUSEKEEPING));
+        room
+    }
+
+    /// Starts to join a room by an invite that was verified. [`Event::Admitted`] or [`Event::JoinFailed`] follows.
+    pub fn join(now: Instant, wall: UnixSeconds, suite: S, config: Config, join: JoinConfig) -> Self {
+        let (id, host) = (join.invite.room(), join.invite.host());
+        let mut room = Room::new(now, wall, suite, config, id, Some(HostLink::new(join.invite)));
+        room.host = host;
+        room.start_joining();
+        room.timers.arm(Timer::Housekeeping, now.after(HOUSEKEEPING));
+        room
+    }
+
+    fn new(now: Instant, wall: UnixSeconds, suite: S, config: Config, id: RoomId, link: Option<HostLink>) -> Self {
+        let signer = suite.signer(&config.identity_seed);
+        let me = NodeId(suite.public_key(&signer));
+        Room {
+            signer,
+            me,
+            now,
+            wall,
+            rng: Rng::new(&config.random_seed),
+            outputs: VecDeque::new(),
+            timers: Timers::default(),
+            phase: Phase::Joining,
+            room: id,
+            host: me,
+            addresses: Vec::new(),
+            links: Links::default(),
+            host_link: link.unwrap_or_else(HostLink::none),
+            certificate: None,
+            key: None,
+            state: HeldState::default(),
+            members: 0,
+            rank: Rank { depth: u8::MAX, admission: u32::MAX },
+            rank_wanted: None,
+            placed: 0,
+            feeds: Feeds::default(),
+            failed: Vec::new(),
+            sought: None,
+            sought_standby: None,
+            cut_since: None,
+            children: Children::default(),
+            measuring: None,
+            voices: Voices::default(),
+            own_voice: None,
+            hand: None,
+            stage_links: StageLinks::default(),
+            stage_contacts: BTreeMap::new(),
+            acting: None,
+            status_due: false,
+            feeds_told: (None, None, 0),
+            suite,
+            config,
+        }
+    }
+
+    /// The room's id.
+    pub fn id(&self) -> RoomId {
+        self.room
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.me
+    }
+
+    /// Takes in one input. Drain [`Room::poll_output`] and ask [`Room::poll_timeout`] again after it.
+    ///
+    /// # Errors
+    /// [`RoomError`] where the input could not be used; the room goes on as before. What a peer sent is then dropped,
+    /// and an [`Event::Offence`] says so; there is nothing for the driver to do but to log it.
+    pub fn handle_input(&mut self, now: Instant, input: Input<'_>) -> Result<(), RoomError> {
+        self.now = self.now.max(now);
+        if self.phase == Phase::Closed {
+            return match input {
+                Input::Captured { .. } | Input::Command(_) => Err(RoomError::Closed),
+                _ => Ok(()),
+            };
+        }
+        let outcome = self.take_in(input);
+        self.settle();
+        outcome
+    }
+
+    fn take_in(&mut self, input: Input<'_>) -> Result<(), RoomError> {
+        match input {
+            Input::WallClock(wall) => self.wall = wall,
+            Input::Listening(addresses) => self.addresses = addresses,
+            Input::LinkUp { peer } => self.link_up(peer),
+            Input::LinkDown { peer } => self.link_down(peer),
+            Input::DialFailed { peer, attempts } => self.dial_failed(peer, attempts),
+            Input::Control { from, bytes } => return self.control(from, bytes),
+            Input::Media { from, packet } => return self.media(from, packet),
+            Input::Captured { number, captured, level, opus } => return self.captured(number, captured, level, opus),
+            // Capacity that follows drops is the next step of the overlay; the drop is in the driver's statistics.
+            Input::LaneDrops { .. } => {}
+            Input::Command(command) => return self.command(command),
+        }
+        Ok(())
+    }
+
+    /// Does what timers ask for that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        while let Some(timer) = self.timers.take_due(self.now) {
+            match timer {
+                Timer::Admission => self.admission_due(),
+                Timer::Measure => self.finish_measuring(true),
+                Timer::Feeds => self.watch_feeds(),
+                Timer::Ticks => self.tick_silent_children(),
+                Timer::Housekeeping => self.housekeeping(),
+                Timer::Publish => self.publish_state(),
+                Timer::Linger => self.close(Closing::Left),
+            }
+        }
+        self.settle();
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When the room wants to wake next, and why.
+    pub fn poll_timeout(&self) -> Option<(Instant, Timer)> {
+        self.timers.next()
+    }
+
+    fn control(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), RoomError> {
+        if !self.links.is_up(&from) {
+            return Ok(());
+        }
+        if !self.may_send_control(from) {
+            self.offended(from, Offence::Flood);
+            return Ok(());
+        }
+        match Control::from_bytes(bytes) {
+            Ok(message) => self.dispatch(from, message),
+            Err(error) => {
+                self.offended(from, Offence::Malformed);
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, from: NodeId, message: Control) {
+        match message {
+            Control::Ping { nonce } => self.send(from, &Control::Pong { nonce }),
+            Control::Pong { nonce } => self.pong(from, nonce),
+            Control::Bye(farewell) => self.bye(from, farewell),
+            Control::Join(join) => self.join_request(from, *join),
+            Control::Resume { certificate, profile } => self.resume_request(from, &certificate, profile),
+            Control::Admitted(admitted) => self.admitted(from, *admitted),
+            Control::Refused(refusal) => self.refused(from, refusal),
+            Control::Seek { failed } => self.seek_request(from, &failed),
+            Control::Measured { round, round_trip_ms } => self.measured(from, round, &round_trip_ms),
+            Control::Status { parent, standby, rank, children, standbys } => {
+                let feeds_given = children.saturating_add(standbys);
+                self.status_report(from, Report { parent, standby, rank, feeds_given });
+            }
+            Control::Hand { claim } => {
+                self.hand_request(from, claim.map(|(key, signature)| MediaClaim { key, signature }));
+            }
+            Control::Subscribe(request) => self.subscribe_request(from, *request),
+            Control::Subscribed { purpose: Purpose::Stage, .. } => self.stage_granted(from),
+            Control::Subscribed { purpose, tick } => self.subscribed(from, purpose, &tick),
+            Control::Declined { purpose, reason } => self.declined(from, purpose, reason),
+            Control::Unsubscribe => self.unsubscribe(from),
+            Control::Tick(tick) => self.tick(from, &tick),
+            Control::State(statement) => self.state_head(from, statement),
+            Control::StagePart { digest, index, of, part } => self.stage_part(from, digest, index, of, &part),
+            Control::StateWanted => self.state_wanted(from),
+            Control::Offer { .. } | Control::Placement(_) | Control::StageContact(_) => self.from_host(from, message),
+        }
+    }
+
+    /// What only the host may send, to its members.
+    fn from_host(&mut self, from: NodeId, message: Control) {
+        if from != self.host || self.is_host() {
+            return self.offended(from, Offence::OutOfRole);
+        }
+        match message {
+            Control::Offer { round, candidates } if self.is_in() => self.offer(round, candidates),
+            Control::Placement(placement) if self.is_in() => self.placement(*placement),
+            Control::StageContact(contact) => self.stage_contact(contact),
+            _ => {}
+        }
+    }
+
+    /// Only those who belong to the room see its state.
+    fn state_wanted(&mut self, from: NodeId) {
+        let known = self.acting.as_ref().is_some_and(|acting| acting.directory.contains_key(&from));
+        if known || self.children.contains(&from) || self.stage_links.listens(&from) {
+            self.send_state(from);
+        }
+    }
+
+    fn bye(&mut self, from: NodeId, farewell: Farewell) {
+        match farewell {
+            Farewell::RoomClosed if from == self.host && !self.is_host() => self.close(Closing::ByHost),
+            Farewell::Leaving => {
+                self.feed_leaving(from);
+                self.child_gone(from);
+                self.stage_link_down(from);
+                self.member_left(from);
+            }
+            Farewell::RoomClosed | Farewell::Unused | Farewell::Misbehaved => {}
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), RoomError> {
+        match command {
+            Command::RaiseHand { media_seed } => self.raise_hand(&media_seed),
+            Command::LowerHand => self.lower_hand(),
+            Command::Promote(peer) => self.set_on_stage(peer, true)?,
+            Command::Demote(peer) => self.set_on_stage(peer, false)?,
+            Command::SetRecording(on) => self.set_recording(on)?,
+            Command::Leave => self.leave(),
+        }
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        if self.phase != Phase::In {
+            return self.close(Closing::Left);
+        }
+        let farewell = if self.is_host() { Farewell::RoomClosed } else { Farewell::Leaving };
+        for peer in self.links.up.keys().copied().collect::<Vec<_>>() {
+            self.send(peer, &Control::Bye(farewell));
+        }
+        self.phase = Phase::Leaving;
+        self.own_voice = None;
+        if self.is_host() || self.children.is_empty() {
+            self.close(Closing::Left);
+        } else {
+            self.timers.arm(Timer::Linger, self.now.after(LINGER));
+        }
+    }
+
+    fn close(&mut self, closing: Closing) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        self.phase = Phase::Closed;
+        self.timers.clear();
+        for peer in self.links.up.keys().copied().collect::<Vec<_>>() {
+            self.outputs.push_back(Output::Hangup { peer });
+        }
+        self.event(Event::Closed(closing));
+    }
+
+    fn housekeeping(&mut self) {
+        self.timers.arm(Timer::Housekeeping, self.now.after(HOUSEKEEPING));
+        self.voices.forget_old(self.now);
+        self.close_unused_links();
+        self.end_spent_feeds();
+        self.host_housekeeping();
+        self.member_housekeeping();
+    }
+
+    /// After each input: what others are to be told because something changed.
+    fn settle(&mut self) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        self.apply_rank();
+        self.tell_feeds();
+        if self.children.take_changed() {
+            let primary = self.children.with_purpose(|of| matches!(of, Purpose::Primary | Purpose::Provisional));
+            let standby = self.children.with_purpose(|of| matches!(of, Purpose::LiveStandby | Purpose::IdleStandby));
+            self.event(Event::Children { primary, standby });
+            self.arm_ticks();
+            if self.phase == Phase::Leaving && self.children.is_empty() {
+                return self.close(Closing::Left);
+            }
+        }
+        if self.status_due {
+            self.send_status();
+        }
+        self.arm_feeds();
+    }
+
+    fn tell_feeds(&mut self) {
+        let parent = self.feeds.parent().map(|feed| feed.node());
+        let standby = self.feeds.standby().map(|feed| feed.node());
+        let depth = self.feeds.upstream().map_or(0, |feed| u8::try_from(feed.path.len()).unwrap_or(u8::MAX));
+        if self.feeds_told != (parent, standby, depth) {
+            self.feeds_told = (parent, standby, depth);
+            self.status_due = true;
+            self.event(Event::Feeds { parent, standby, depth });
+        }
+    }
+
+    pub(crate) fn is_host(&self) -> bool {
+        self.acting.is_some()
+    }
+
+    pub(crate) fn is_in(&self) -> bool {
+        self.phase == Phase::In
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.phase == Phase::Leaving
+    }
+}

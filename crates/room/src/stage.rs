@@ -1,0 +1,178 @@
+//! The stage: raising a hand, being brought up, and the direct links that carry each voice to the others in one hop.
+//!
+//! Whoever needs a voice first-hand (members of the stage, the roots) subscribes to its speaker for
+//! [`Purpose::Stage`]. The host tells both ends where the other is; to keep them from dialling each other at once the
+//! smaller id dials and the greater waits a moment. A pair that cannot connect still hears each other through the tree.
+
+use core::time::Duration;
+
+use treehouse_invite::MediaClaim;
+use treehouse_wire::{
+    Contact, Control, List, MediaKey, NodeId, Suite,
+    control::{Decline, Purpose, Subscribe},
+};
+
+use crate::{api::RoomError, room::Room, speak::OwnVoice};
+
+/// The greater id dials after this if the smaller has not.
+const DIAL_SECOND: Duration = Duration::from_secs(2);
+/// A stage subscription that was neither granted nor declined is sent again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+impl<S: Suite> Room<S> {
+    /// Whether this node feeds the tree: the acting host or the co-root.
+    pub(crate) fn is_root(&self) -> bool {
+        self.is_host() || self.state.head().and_then(|state| state.co_root) == Some(self.me)
+    }
+
+    fn is_root_node(&self, node: &NodeId) -> bool {
+        *node == self.host || self.state.head().and_then(|state| state.co_root) == Some(*node)
+    }
+
+    fn has_voice(&self, node: &NodeId) -> bool {
+        self.state.stage().get(node).is_some_and(|member| member.claim.is_some())
+    }
+
+    /// Whether a node gets voices first-hand.
+    fn is_first_hand(&self, node: &NodeId) -> bool {
+        self.is_root_node(node) || self.state.stage().get(node).is_some()
+    }
+
+    /// Whether the stage is why there is a link to this peer.
+    pub(crate) fn stage_needs(&self, peer: &NodeId) -> bool {
+        let hears = self.is_first_hand(&self.me) && self.has_voice(peer);
+        let heard = self.is_first_hand(peer) && self.has_voice(&self.me);
+        hears || heard || self.stage_links.contains(peer) || self.stage_links.listens(peer)
+    }
+
+    pub(crate) fn raise_hand(&mut self, media_seed: &[u8; 32]) {
+        let signer = self.suite.signer(media_seed);
+        let key = MediaKey(self.suite.public_key(&signer));
+        let claim = MediaClaim::sign(&self.suite, &self.signer, &self.room, &self.me, key);
+        self.own_voice = Some(OwnVoice::new(signer, key));
+        self.hand = Some(claim);
+        self.send_hand();
+        if self.is_host() {
+            let me = self.me;
+            self.hand_raised(me, Some(claim));
+        }
+    }
+
+    pub(crate) fn lower_hand(&mut self) {
+        self.hand = None;
+        self.own_voice = None;
+        self.send_hand();
+        if self.is_host() {
+            let me = self.me;
+            self.hand_raised(me, None);
+        }
+    }
+
+    /// Tells the host about the hand: on change, and again after the link to it was lost.
+    pub(crate) fn send_hand(&mut self) {
+        let claim = self.hand.map(|claim| (claim.key, claim.signature));
+        if !self.is_host() {
+            self.send(self.host, &Control::Hand { claim });
+        }
+    }
+
+    /// The stage has changed, or who is root: makes the direct links that are missing, drops those of no use.
+    pub(crate) fn stage_changed(&mut self) {
+        for speaker in self.stage_links.speakers() {
+            if !self.is_first_hand(&self.me) || !self.has_voice(&speaker) {
+                self.stage_links.remove_speaker(&speaker);
+                self.send(speaker, &Control::Unsubscribe);
+            }
+        }
+        for listener in self.stage_links.listeners().to_vec() {
+            if !self.is_first_hand(&listener) {
+                self.stage_links.remove_listener(&listener);
+            }
+        }
+        self.stage_contacts.retain(|node, _| self.state.stage().get(node).is_some() || *node == self.host);
+        self.link_stage();
+    }
+
+    /// Subscribes to each voice on stage if this node gets voices first-hand.
+    pub(crate) fn link_stage(&mut self) {
+        if !self.is_first_hand(&self.me) || !self.is_in() {
+            return;
+        }
+        let voices =
+            self.state.stage().members().iter().filter(|member| member.claim.is_some() && member.node != self.me);
+        let speakers: Vec<NodeId> = voices.map(|member| member.node).collect();
+        let now = self.now;
+        for speaker in speakers {
+            let asked = self.stage_links.asked_at(&speaker);
+            if self.stage_links.is_granted(&speaker) || asked.is_some_and(|at| now.since(at) < ASK_AGAIN) {
+                continue;
+            }
+            if self.links.is_up(&speaker) {
+                self.stage_ask(speaker);
+            } else if let Some((contact, since)) = self.stage_contacts.get(&speaker).cloned()
+                && (self.me < speaker || now.since(since) >= DIAL_SECOND)
+            {
+                self.dial(&contact);
+            }
+        }
+    }
+
+    fn stage_ask(&mut self, speaker: NodeId) {
+        let Some((_, certificate)) = &self.certificate else { return };
+        let request = Subscribe {
+            certificate: certificate.clone(),
+            purpose: Purpose::Stage,
+            relay: None,
+            replay: false,
+            from: List::default(),
+        };
+        self.stage_links.ask(speaker, self.now);
+        self.send(speaker, &Control::Subscribe(Box::new(request)));
+    }
+
+    /// The host says where a member of the stage, or a root, can be reached.
+    pub(crate) fn stage_contact(&mut self, contact: Contact) {
+        if self.stage_contacts.len() >= treehouse_wire::limits::STAGE_MAX + 2 {
+            return;
+        }
+        let (node, now) = (contact.node, self.now);
+        self.stage_contacts.insert(node, (contact, now));
+        self.link_stage();
+    }
+
+    /// Someone wants this node's voice first-hand.
+    pub(crate) fn stage_subscribe(&mut self, from: NodeId) {
+        let allowed = self.own_voice.is_some() && self.is_first_hand(&from);
+        if !allowed || !self.stage_links.add_listener(from) {
+            return self.send(from, &Control::Declined { purpose: Purpose::Stage, reason: Decline::NotOnStage });
+        }
+        let tick = self.own_tick();
+        self.send(from, &Control::Subscribed { purpose: Purpose::Stage, tick });
+    }
+
+    pub(crate) fn stage_granted(&mut self, from: NodeId) {
+        self.stage_links.grant(&from);
+    }
+
+    /// The speaker does not know yet that this node belongs to the stage; it is asked again later.
+    pub(crate) fn stage_declined(&mut self, _from: NodeId) {}
+
+    pub(crate) fn stage_link_up(&mut self, peer: NodeId) {
+        if self.has_voice(&peer) && self.is_first_hand(&self.me) {
+            self.stage_ask(peer);
+        }
+    }
+
+    pub(crate) fn stage_link_down(&mut self, peer: NodeId) {
+        self.stage_links.remove_speaker(&peer);
+        self.stage_links.remove_listener(&peer);
+    }
+
+    /// Brings a member whose hand is up onto the stage, or sends one back.
+    pub(crate) fn set_on_stage(&mut self, peer: NodeId, on: bool) -> Result<(), RoomError> {
+        if !self.is_host() {
+            return Err(RoomError::NotHost);
+        }
+        if on { self.promote(peer) } else { self.demote(peer) }
+    }
+}

@@ -1,0 +1,142 @@
+//! The signed room state as a member holds it, and how it floods.
+//!
+//! The host signs a head that names the stage list by its digest. A member takes over a head once it verifies, is newer,
+//! and the list is at hand; then it passes both on to all whom it feeds. A neighbour whose tick names a newer state is
+//! asked for it.
+
+use core::time::Duration;
+
+use treehouse_invite::{RoomState, Stage, StageAssembly};
+use treehouse_wire::{Control, NodeId, Suite, control::Statement};
+
+use crate::{
+    api::{Event, Offence},
+    room::Room,
+};
+
+/// A neighbour is asked for its state this often at most.
+const ASK: Duration = Duration::from_millis(500);
+
+/// The newest state, and the one that is still incomplete.
+#[derive(Default)]
+pub(crate) struct HeldState {
+    current: Option<(RoomState, Statement)>,
+    stage: Stage,
+    pending: Option<(RoomState, Statement, StageAssembly)>,
+}
+
+impl HeldState {
+    pub(crate) fn head(&self) -> Option<&RoomState> {
+        self.current.as_ref().map(|(state, _)| state)
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// Term and version; zeros while there is none.
+    pub(crate) fn id(&self) -> (u16, u32) {
+        self.head().map_or((0, 0), RoomState::id)
+    }
+
+    /// The messages that carry this state.
+    pub(crate) fn messages(&self) -> Vec<Control> {
+        let Some((_, statement)) = &self.current else { return Vec::new() };
+        let mut messages = vec![Control::State(statement.clone())];
+        messages.extend(self.stage.parts());
+        messages
+    }
+}
+
+impl<S: Suite> Room<S> {
+    pub(crate) fn state_head(&mut self, from: NodeId, statement: Statement) {
+        let Ok(state) = RoomState::verify(&self.suite, &statement, &self.room, &self.host) else {
+            return self.offended(from, Offence::Forged);
+        };
+        let pending = self.state.pending.as_ref().map_or((0, 0), |(pending, ..)| pending.id());
+        if state.id() <= self.state.id() || state.id() <= pending || self.is_host() {
+            return;
+        }
+        if state.stage_digest == self.state.stage.digest() {
+            let stage = self.state.stage.clone();
+            self.state.pending = None;
+            return self.install_state(Some(from), state, statement, stage);
+        }
+        let assembly = StageAssembly::new(state.stage_digest);
+        self.state.pending = Some((state, statement, assembly));
+    }
+
+    pub(crate) fn stage_part(&mut self, from: NodeId, digest: [u8; 32], index: u8, of: u8, part: &[u8]) {
+        let Some((state, statement, assembly)) = &mut self.state.pending else { return };
+        match assembly.add(digest, index, of, part) {
+            Ok(None) => {}
+            Ok(Some(stage)) => {
+                let (state, statement) = (state.clone(), statement.clone());
+                self.state.pending = None;
+                self.install_state(Some(from), state, statement, stage);
+            }
+            // Parts of two states may mix on their way; only what cannot be a part at all is an offence.
+            Err(_) if digest == state.stage_digest => self.offended(from, Offence::Malformed),
+            Err(_) => {}
+        }
+    }
+
+    /// Takes over a state that the host signed, and passes it on.
+    pub(crate) fn install_state(&mut self, from: Option<NodeId>, state: RoomState, statement: Statement, stage: Stage) {
+        let old = self.state.head().cloned();
+        let stage_changed = stage != self.state.stage;
+        // The host vouches for the list; the speakers' own signatures say that it did not make up their keys.
+        if stage_changed && !stage.verify_claims(&self.suite, &self.room) {
+            return;
+        }
+        let recording = state.recording;
+        self.state.stage = stage;
+        self.state.current = Some((state, statement));
+        if stage_changed {
+            self.voices.install(&self.state.stage);
+            let members = self.state.stage.members().to_vec();
+            self.event(Event::Stage(members));
+            self.own_voice_staged();
+        }
+        if old.as_ref().is_some_and(|old| old.recording) != recording {
+            self.event(Event::Recording(recording));
+        }
+        self.flood_state(from);
+        self.stage_changed();
+        self.receive_held();
+    }
+
+    fn flood_state(&mut self, from: Option<NodeId>) {
+        let messages = self.state.messages();
+        let mut to = self.children.with_purpose(|_| true);
+        to.extend(self.stage_links.listeners());
+        to.sort_unstable();
+        to.dedup();
+        for peer in to.into_iter().filter(|peer| Some(*peer) != from) {
+            for message in &messages {
+                self.send(peer, message);
+            }
+        }
+    }
+
+    pub(crate) fn send_state(&mut self, to: NodeId) {
+        for message in self.state.messages() {
+            self.send(to, &message);
+        }
+    }
+
+    /// A neighbour named its newest state.
+    pub(crate) fn learn_state_id(&mut self, from: NodeId, id: (u16, u32)) {
+        let now = self.now;
+        if id <= self.state.id() {
+            return;
+        }
+        let Some(link) = self.links.get(&from) else { return };
+        if link.state_asked.is_none_or(|at| now.since(at) >= ASK) {
+            link.state_asked = Some(now);
+            // What is pending may have lost a part on its way.
+            self.state.pending = None;
+            self.send(from, &Control::StateWanted);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a test or a simulator may look at: a room's place in the tree, at one instant.
+
+use treehouse_wire::{
+    NodeId, Suite,
+    control::{Purpose, Rank},
+};
+
+use crate::room::{Phase, Room};
+
+/// A feed that a room has been granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedView {
+    /// Who feeds.
+    pub node: NodeId,
+    /// What for.
+    pub purpose: Purpose,
+    /// The feeder's rank, as last told.
+    pub rank: Rank,
+    /// It is suspect at the moment.
+    pub suspect: bool,
+}
+
+/// A room's place in the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The node.
+    pub node: NodeId,
+    /// It is a member (or the host) and has not left.
+    pub inside: bool,
+    /// It feeds the tree.
+    pub root: bool,
+    /// Its rank.
+    pub rank: Rank,
+    /// Feeds granted to it, but for the stage.
+    pub feeds: Vec<FeedView>,
+    /// Feeds that it gives, but for the stage, and what for.
+    pub children: Vec<(NodeId, Purpose)>,
+    /// Primary and live standby feeds that it is willing to give.
+    pub children_max: u8,
+    /// Its link to the host is up.
+    pub host_linked: bool,
+    /// Term and version of the room state that it has.
+    pub state: (u16, u32),
+}
+
+impl<S: Suite> Room<S> {
+    /// The room's place in the tree now.
+    pub fn view(&self) -> View {
+        let live = self.feeds.all.iter().filter(|feed| feed.is_live());
+        let feeds = live.map(|feed| FeedView {
+            node: feed.node(),
+            purpose: feed.purpose,
+            rank: feed.rank,
+            suspect: feed.suspect.is_some(),
+        });
+        let purposes = [Purpose::Primary, Purpose::LiveStandby, Purpose::IdleStandby, Purpose::Provisional];
+        let children = purposes.into_iter().flat_map(|purpose| {
+            self.children.with_purpose(|of| of == purpose).into_iter().map(move |node| (node, purpose))
+        });
+        View {
+            node: self.me,
+            inside: self.phase == Phase::In,
+            root: self.is_root(),
+            rank: self.rank,
+            feeds: feeds.collect(),
+            children: children.collect(),
+            children_max: self.config.children_max,
+            host_linked: self.is_host() || self.links.is_up(&self.host),
+            state: self.state.id(),
+        }
+    }
+}

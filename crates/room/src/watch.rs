@@ -1,0 +1,214 @@
+//! The one routine that watches feeds, and what follows from a suspicion.
+//!
+//! Suspicion is cheap and accuses nobody: it only makes sure that another feed carries. A feed that stays suspect is let
+//! go; one whose link is gone, that said goodbye or that forged is let go at once.
+
+use core::time::Duration;
+
+use treehouse_wire::{Control, NodeId, Suite, control::Purpose};
+
+use crate::{
+    api::{Event, Suspicion},
+    feeds::{Aim, Feed, Phase},
+    room::Room,
+    time::Instant,
+    timers::Timer,
+};
+
+/// A suspect feed that has not recovered after this is let go, and a second feed that is not needed any more too.
+const RELEASE: Duration = Duration::from_secs(2);
+/// How long a child holds still while its parent says that it is repairing.
+const HOLD: Duration = Duration::from_millis(500);
+/// A request for a feed fails after this; it is longer where another feed carries meanwhile.
+const ASKED: Duration = Duration::from_secs(1);
+/// Time to make a link while nothing else carries.
+const LINKING_URGENT: Duration = Duration::from_millis(1500);
+/// Time to make a link while something else carries.
+const LINKING: Duration = Duration::from_secs(5);
+/// A provisional feed is let go after this, and the parent counts on it.
+pub(crate) const PROVISIONAL: Duration = Duration::from_secs(5);
+/// Packets of a feed that was let go may be under way for this long.
+const MEDIA_GRACE: Duration = Duration::from_secs(3);
+
+impl<S: Suite> Room<S> {
+    /// Something came from a peer: its feed, if it is one, lives.
+    pub(crate) fn heard(&mut self, from: NodeId) {
+        let now = self.now;
+        let Some(feed) = self.feeds.get_mut(&from) else { return };
+        feed.hear(now);
+        if matches!(feed.suspect, Some((_, Suspicion::Silent))) {
+            feed.suspect = None;
+            feed.calm = now;
+        }
+        self.see_repaired();
+    }
+
+    /// Ends the repair once a feed carries again.
+    pub(crate) fn see_repaired(&mut self) {
+        let Some(since) = self.cut_since else { return };
+        if self.feeds.any_carries() {
+            self.cut_since = None;
+            self.event(Event::Repaired { after: self.now.since(since) });
+            self.tick_children();
+        }
+    }
+
+    /// Looks at every feed: the timer's work.
+    pub(crate) fn watch_feeds(&mut self) {
+        let now = self.now;
+        let carries = self.feeds.any_carries();
+        for feed in self.feeds.all.clone() {
+            let (node, age) = (feed.node(), now.since(feed.since));
+            match feed.phase {
+                Phase::Linking if age >= if carries { LINKING } else { LINKING_URGENT } => self.feed_failed(node),
+                Phase::Asked if age >= ASKED => self.feed_failed(node),
+                Phase::Live if feed.aim == Aim::Provisional && age >= PROVISIONAL => self.release(node),
+                Phase::Live => self.watch_live(&feed),
+                Phase::Linking | Phase::Asked => {}
+            }
+        }
+        for (node, reason) in self.feeds.compare(now) {
+            self.suspect(node, reason);
+        }
+        self.calm_standby();
+        self.refill();
+        self.arm_feeds();
+    }
+
+    fn watch_live(&mut self, feed: &Feed) {
+        let now = self.now;
+        match feed.suspect {
+            Some((since, _)) if now.since(since) >= RELEASE => self.feed_failed(feed.node()),
+            Some(_) => {}
+            None if now >= feed.silent_at() => self.suspect(feed.node(), Suspicion::Silent),
+            None if feed.repairing.is_some_and(|since| now.since(since) >= HOLD) => {
+                self.suspect(feed.node(), Suspicion::Repairing);
+            }
+            None => {}
+        }
+    }
+
+    /// When this routine has to look again.
+    pub(crate) fn arm_feeds(&mut self) {
+        let carries = self.feeds.any_carries();
+        let due = |feed: &Feed| match (feed.phase, feed.suspect) {
+            (Phase::Linking, _) => feed.since.after(if carries { LINKING } else { LINKING_URGENT }),
+            (Phase::Asked, _) => feed.since.after(ASKED),
+            (Phase::Live, Some((since, _))) => since.after(RELEASE),
+            (Phase::Live, None) if feed.aim == Aim::Provisional => feed.silent_at().min(feed.since.after(PROVISIONAL)),
+            (Phase::Live, None) => {
+                feed.repairing.map_or(feed.silent_at(), |since| feed.silent_at().min(since.after(HOLD)))
+            }
+        };
+        let Some(at) = self.feeds.all.iter().map(due).min() else { return self.timers.disarm(Timer::Feeds) };
+        // Never now again: a deadline that this pass has handled must not spin.
+        self.timers.arm(Timer::Feeds, at.max(self.now.after(Duration::from_millis(1))));
+    }
+
+    /// Doubts a feed: another has to carry, and this one has two seconds to recover.
+    pub(crate) fn suspect(&mut self, node: NodeId, reason: Suspicion) {
+        let now = self.now;
+        let Some(feed) = self.feeds.get_mut(&node) else { return };
+        if feed.suspect.is_some() || !feed.is_live() {
+            return;
+        }
+        feed.suspect = Some((now, reason));
+        let was_idle = feed.purpose == Purpose::IdleStandby;
+        self.event(Event::Suspected { peer: node, reason });
+        if !was_idle {
+            self.make_standby_carry();
+        }
+        self.note_cut(now);
+    }
+
+    /// Tells the children to hold still where nothing carries any more.
+    fn note_cut(&mut self, now: Instant) {
+        if self.cut_since.is_none() && !self.is_root() && !self.feeds.any_carries() {
+            self.cut_since = Some(now);
+            self.tick_children();
+        }
+    }
+
+    /// Subscribes a sound standby that is idle, or else tries a spare member.
+    fn make_standby_carry(&mut self) {
+        if self.feeds.any_carries() {
+            return;
+        }
+        let idle = self.feeds.all.iter().find(|feed| feed.is_sound() && feed.purpose == Purpose::IdleStandby);
+        if let Some(node) = idle.map(Feed::node) {
+            return self.subscribe(node, Purpose::LiveStandby);
+        }
+        let trying = self.feeds.all.iter().any(|feed| !feed.is_live());
+        if !trying && !self.try_spare(Aim::Standby) {
+            self.seek();
+        }
+    }
+
+    /// A standby that was made to carry goes back to what the room's protection asks, once all is well.
+    fn calm_standby(&mut self) {
+        let now = self.now;
+        let wanted = self.standby_purpose();
+        let calm = self.feeds.parent().is_some_and(|feed| feed.carries() && now.since(feed.calm) >= RELEASE);
+        let standby = self.feeds.standby().filter(|feed| feed.is_sound() && now.since(feed.calm) >= RELEASE);
+        let Some(node) = standby.filter(|feed| feed.purpose != wanted).map(Feed::node) else { return };
+        if calm || wanted == Purpose::LiveStandby {
+            self.subscribe(node, wanted);
+        }
+    }
+
+    /// Lets a feed go that is not needed, and says so.
+    pub(crate) fn release(&mut self, node: NodeId) {
+        self.send(node, &Control::Unsubscribe);
+        self.drop_feed(node);
+    }
+
+    /// Lets a feed go that did not work out; it is not tried again soon.
+    pub(crate) fn feed_failed(&mut self, node: NodeId) {
+        self.note_failed(node);
+        self.release(node);
+        self.refill();
+    }
+
+    /// Forgets a feed.
+    pub(crate) fn drop_feed(&mut self, node: NodeId) {
+        self.feeds.all.retain(|feed| feed.node() != node);
+        let grace = self.now.after(MEDIA_GRACE);
+        if let Some(link) = self.links.get(&node) {
+            link.media_grace = grace;
+        }
+        self.note_cut(self.now);
+    }
+
+    pub(crate) fn feed_link_down(&mut self, node: NodeId) {
+        if self.feeds.get(&node).is_some() {
+            self.event(Event::Suspected { peer: node, reason: Suspicion::LinkDown });
+            self.feed_failed(node);
+        }
+    }
+
+    pub(crate) fn feed_unreachable(&mut self, node: NodeId) {
+        if self.feeds.get(&node).is_some_and(|feed| feed.phase == Phase::Linking) {
+            self.feed_failed(node);
+        }
+    }
+
+    pub(crate) fn feed_forged(&mut self, node: NodeId) {
+        if self.feeds.get(&node).is_some() {
+            self.event(Event::Suspected { peer: node, reason: Suspicion::Forged });
+            self.feed_failed(node);
+        }
+    }
+
+    /// The feed said that it leaves. It feeds on for a moment, so another is found before it is let go.
+    pub(crate) fn feed_leaving(&mut self, node: NodeId) {
+        self.note_failed(node);
+        self.suspect(node, Suspicion::Leaving);
+        self.refill();
+    }
+
+    pub(crate) fn feeds_link_up(&mut self, peer: NodeId) {
+        let Some(feed) = self.feeds.get(&peer).filter(|feed| feed.phase == Phase::Linking) else { return };
+        let purpose = self.purpose_of(feed.aim);
+        self.subscribe(peer, purpose);
+    }
+}
