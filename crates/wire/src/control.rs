@@ -1,7 +1,7 @@
 //! The messages of the control substream.
 //!
 //! Each link has one control substream, `/treehouse/control/1`: a big-endian u16 length, then one [`Control`] in the
-//! canonical encoding of [`codec`](crate::codec), [`CONTROL_BYTES_MAX`](crate::limits::CONTROL_BYTES_MAX) at most.
+//! canonical encoding of [`codec`](crate::codec), [`CONTROL_BYTES_MAX`] at most.
 //! Signed statements travel as the bytes that were signed; what is in them is defined by the `invite` crate.
 
 use serde::{Deserialize, Serialize};
