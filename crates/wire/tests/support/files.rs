@@ -14,7 +14,10 @@ use serde_json::Value;
 pub fn check(path: &Path, made: &Value) {
     if std::env::var_os("TREEHOUSE_WRITE_VECTORS").is_some() {
         let text = serde_json::to_string_pretty(made).expect("a JSON value is printable") + "\n";
-        fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // Under another name first: the other tests of the same run read these files.
+        let unfinished = path.with_extension("json.new");
+        let written = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, path));
+        written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     let file = load(path);
     if let (Some(file), Some(made)) = (file.as_object(), made.as_object()) {
@@ -52,24 +55,33 @@ pub fn unhex(value: &Value) -> Vec<u8> {
 
 /// A wire value for a reader: its fields by name, bytes as hexadecimal digits, a signature as one string of them.
 pub fn readable(value: &impl Serialize) -> Value {
-    collapse(serde_json::to_value(value).expect("wire values have string keys only"))
+    collapse("", serde_json::to_value(value).expect("wire values have string keys only"))
 }
 
-fn collapse(value: Value) -> Value {
+/// `field` is the name that the value stands under.
+fn collapse(field: &str, value: Value) -> Value {
     match value {
         Value::Array(items) => {
             let bytes: Option<Vec<u8>> = items.iter().map(|item| item.as_u64()?.try_into().ok()).collect();
-            let items: Vec<Value> = match bytes {
-                // Four bytes are the shortest id; pairs of numbers stay numbers.
-                Some(bytes) if bytes.len() >= 4 => return hex(bytes).into(),
-                _ => items.into_iter().map(collapse).collect(),
-            };
+            // Four bytes are the shortest id; pairs of numbers stay numbers.
+            if let Some(bytes) = bytes.filter(|bytes| bytes.len() >= 4) {
+                return hex(bytes).into();
+            }
+            // The claim of a hand is a pair of key and signature.
+            let inner = if field == "claim" { "signature" } else { "" };
+            let items: Vec<Value> = items.into_iter().map(|item| collapse(inner, item)).collect();
             match items.as_slice() {
-                [Value::String(a), Value::String(b)] if a.len() == 64 && b.len() == 64 => format!("{a}{b}").into(),
+                // A signature is written as two halves.
+                [Value::String(a), Value::String(b)] if matches!(field, "signature" | "proof") => {
+                    format!("{a}{b}").into()
+                }
                 _ => items.into(),
             }
         }
-        Value::Object(fields) => Value::Object(fields.into_iter().map(|(key, value)| (key, collapse(value))).collect()),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            Value::Object(fields.map(|(name, value)| (name.clone(), collapse(&name, value))).collect())
+        }
         other => other,
     }
 }

@@ -87,7 +87,7 @@ fn admission() -> Vec<(&'static str, Control)> {
 fn placing() -> Vec<(&'static str, Control)> {
     vec![
         ("seek, none failed", Control::Seek { failed: List::default() }),
-        ("seek, one failed", Control::Seek { failed: List::truncated([node(3)]) }),
+        ("seek, two failed", Control::Seek { failed: List::truncated([node(3), node(4)]) }),
         ("offer", Control::Offer { round: 5, candidates: List::truncated([contact(1), contact(2)]) }),
         (
             "measured",
