@@ -10,8 +10,10 @@ use crate::stage::Stage;
 
 /// Collects the pieces of the one list whose digest is wanted; holds [`STAGE_PARTS_MAX`] pieces at most.
 ///
-/// Pieces may come in any order and more than once. One that disagrees with those before it about how many there are
-/// starts the collection anew, so that a wrong first piece cannot block the right ones.
+/// Pieces may come in any order, more than once and from several neighbours. One that disagrees with those before it
+/// about how many there are starts the collection anew, so that a wrong first piece cannot block the right ones. An error
+/// says that whoever sent this very piece is at fault; several pieces that together are not the list accuse nobody, since
+/// any of them may be the wrong one, and the collection starts anew.
 #[derive(Clone, Debug)]
 pub struct StageAssembly {
     digest: [u8; 32],
@@ -32,8 +34,8 @@ impl StageAssembly {
     /// Takes one piece; the list once it is complete. Pieces of another list are left aside.
     ///
     /// # Errors
-    /// [`DecodeError`] where the piece is out of range, or the pieces together are not the list with the digest;
-    /// what was collected is dropped then.
+    /// [`DecodeError`] where the piece is out of range, where it is the only one and not the list with the digest, or where
+    /// the list is malformed, which no honest node passes on.
     pub fn add(&mut self, digest: [u8; 32], index: u8, of: u8, part: &[u8]) -> Result<Option<Stage>, DecodeError> {
         if digest != self.digest {
             return Ok(None);
@@ -63,10 +65,10 @@ impl StageAssembly {
         let Some(pieces) = self.pieces.iter().map(Option::as_deref).collect::<Option<Vec<&[u8]>>>() else {
             return Ok(None);
         };
-        let bytes = pieces.concat();
+        let (bytes, alone) = (pieces.concat(), pieces.len() == 1);
         self.pieces.clear();
         if <[u8; 32]>::from(Sha256::digest(&bytes)) != self.digest {
-            return Err(DecodeError::OutOfRange("the stage list's digest"));
+            return if alone { Err(DecodeError::OutOfRange("the stage list's digest")) } else { Ok(None) };
         }
         Stage::from_bytes(&bytes).map(Some)
     }

@@ -123,8 +123,8 @@ fn a_lying_neighbour_can_spoil_a_collection_but_not_block_the_next() {
     spoilt[10] ^= 1;
     assert_eq!(assembly.add(stage.digest(), 0, 3, &spoilt), Ok(None));
     assert_eq!(assembly.add(stage.digest(), 1, 3, &good[1].3), Ok(None));
-    let refused = assembly.add(stage.digest(), 2, 3, &good[2].3);
-    assert_eq!(refused, Err(DecodeError::OutOfRange("the stage list's digest")));
+    // Who completes it need not be the one that lied.
+    assert_eq!(assembly.add(stage.digest(), 2, 3, &good[2].3), Ok(None));
     // Another lie, about how many there are.
     assert_eq!(assembly.add(stage.digest(), 0, 4, &good[0].3), Ok(None));
     let mut done = None;
@@ -132,6 +132,15 @@ fn a_lying_neighbour_can_spoil_a_collection_but_not_block_the_next() {
         done = assembly.add(*digest, *index, *of, part).expect("a good piece");
     }
     assert_eq!(done, Some(stage));
+}
+
+#[test]
+fn a_lie_in_one_piece_is_its_senders() {
+    let stage = Stage::new(vec![member(ALICE, None)]).expect("one");
+    let mut spoilt = stage.to_bytes();
+    spoilt[10] ^= 1;
+    let refused = StageAssembly::new(stage.digest()).add(stage.digest(), 0, 1, &spoilt);
+    assert_eq!(refused, Err(DecodeError::OutOfRange("the stage list's digest")));
 }
 
 #[test]
