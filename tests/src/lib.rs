@@ -1,6 +1,7 @@
-//! What the end to end tests share: where the workspace is, and which files are ours.
+//! What the end to end tests share: where the workspace and its program are, and what the fuzz targets do.
 //!
 //! The package has no product code. Its tests run the built program as a user would, and hold the rules of
 //! `docs/architecture.md` that a program can check.
 
+pub mod parsers;
 pub mod tree;
