@@ -1,0 +1,27 @@
+//! What a node uses: [`Capture`] turns a source into encoded frames in real time, [`Playback`] turns frames of several
+//! voices into sound in real time.
+//!
+//! Each runs on one plain thread, paced by absolute deadlines: the n-th tick is due at start + n x 20 ms however late
+//! the last one was, so nothing drifts and a thread that woke late catches up without dropping a frame.
+
+mod capture;
+mod playback;
+mod speakers;
+mod voice;
+
+use std::time::Duration;
+
+use treehouse_wire::units::FRAME_MS;
+
+pub use self::{
+    capture::{Capture, CaptureEvent, CaptureOptions, CapturedFrame},
+    playback::{INBOX_MAX, Playback, PlaybackEvent, PlaybackOptions, PlaybackTotals, VoiceFrame},
+};
+
+/// The length of a frame and of a tick.
+pub(crate) const TICK: Duration = Duration::from_millis(FRAME_MS);
+
+/// `TICK` times `count`, which no session outlasts.
+fn ticks(count: u64) -> Duration {
+    Duration::from_millis(count.saturating_mul(FRAME_MS))
+}

@@ -1,0 +1,149 @@
+//! What a decoder makes of what an encoder sent, whole and with losses.
+
+use treehouse_audio::{
+    FRAME, Outcome, Sample,
+    decode::{VoiceDecoder, has_fec},
+    encode::VoiceEncoder,
+    level::level,
+    source::FileSource,
+};
+
+fn speech() -> Vec<[f32; FRAME]> {
+    let mut source = FileSource::sample(Sample::One).unwrap();
+    let (mut frames, mut pcm) = (Vec::new(), [0.0; FRAME]);
+    while source.next_frame(&mut pcm).unwrap() {
+        frames.push(pcm);
+    }
+    frames
+}
+
+fn encoded(frames: &[[f32; FRAME]]) -> Vec<bytes::Bytes> {
+    let mut encoder = VoiceEncoder::new().unwrap();
+    frames.iter().map(|pcm| encoder.encode(pcm).unwrap().1).collect()
+}
+
+/// Correlation of what was heard with what was said, the codec's delay allowed for.
+fn likeness(said: &[[f32; FRAME]], heard: &[[f32; FRAME]], lag: usize) -> f32 {
+    let (said, heard) = (said.concat(), heard.concat());
+    let pairs = said.iter().zip(&heard[lag..]);
+    let (mut dot, mut a2, mut b2) = (0.0f64, 0.0, 0.0);
+    for (a, b) in pairs {
+        let (a, b) = (f64::from(*a), f64::from(*b));
+        dot += a * b;
+        a2 += a * a;
+        b2 += b * b;
+    }
+    (dot / (a2 * b2).sqrt()) as f32
+}
+
+#[test]
+fn speech_comes_back_at_32_kbit_s_in_frames_that_fit_a_packet() {
+    let said = speech();
+    let mut encoder = VoiceEncoder::new().unwrap();
+    let lag = encoder.lookahead_samples().unwrap();
+    let packets = encoded(&said);
+    let bytes: usize = packets.iter().map(|p| p.len()).sum();
+    let bits_per_second = bytes * 8 * 50 / packets.len();
+    assert!((24_000..36_000).contains(&bits_per_second), "{bits_per_second}");
+    assert!(packets.iter().all(|p| (1..=360).contains(&p.len())));
+    let mut decoder = VoiceDecoder::new().unwrap();
+    let heard: Vec<[f32; FRAME]> = packets
+        .iter()
+        .map(|packet| {
+            let mut pcm = [0.0; FRAME];
+            assert_eq!(decoder.decode(packet, &mut pcm), Outcome::Decoded);
+            pcm
+        })
+        .collect();
+    let likeness = likeness(&said, &heard, lag);
+    assert!(likeness > 0.9, "{likeness}");
+}
+
+#[test]
+fn most_frames_of_speech_carry_a_copy_of_the_one_before() {
+    let said = speech();
+    let packets = encoded(&said);
+    // A copy is sent of what was active: look at frames whose predecessor was speech.
+    let spoken = said.windows(2).zip(packets.windows(2)).filter(|(pcm, _)| level(&pcm[0]).minus_dbov() < 30);
+    let (with, all) = spoken.fold((0, 0), |(with, all), (_, p)| (with + usize::from(has_fec(&p[1])), all + 1));
+    assert!(all > 300 && with * 10 > all * 8, "{with} of {all}");
+}
+
+/// Decodes all but every tenth frame, which `rebuild` supplies from its successor.
+fn with_losses(
+    packets: &[bytes::Bytes],
+    mut rebuild: impl FnMut(&mut VoiceDecoder, &[u8], &mut [f32; FRAME]) -> Outcome,
+) -> (Vec<[f32; FRAME]>, Vec<Outcome>) {
+    let mut decoder = VoiceDecoder::new().unwrap();
+    let next_of = |i: usize| packets.get(i + 1).map_or(&[][..], |next| &next[..]);
+    (0..packets.len())
+        .map(|i| {
+            let mut pcm = [0.0; FRAME];
+            let outcome = match i % 10 {
+                5 => rebuild(&mut decoder, next_of(i), &mut pcm),
+                _ => decoder.decode(&packets[i], &mut pcm),
+            };
+            (pcm, outcome)
+        })
+        .unzip()
+}
+
+#[test]
+fn rebuilt_frames_are_nearer_to_the_speech_than_concealed_ones() {
+    let said = speech();
+    let lag = VoiceEncoder::new().unwrap().lookahead_samples().unwrap();
+    let packets = encoded(&said);
+    let (rebuilt, outcomes) = with_losses(&packets, |decoder, next, pcm| decoder.decode_fec(next, pcm));
+    let (concealed, _) = with_losses(&packets, |decoder, _, pcm| decoder.conceal(pcm));
+    assert!(outcomes.contains(&Outcome::Fec));
+    let (fec, plc) = (likeness(&said, &rebuilt, lag), likeness(&said, &concealed, lag));
+    assert!(fec > plc + 0.005, "FEC {fec}, concealment {plc}");
+}
+
+#[test]
+fn frames_that_cannot_be_read_are_concealed_and_the_next_one_is_heard() {
+    let packets = encoded(&speech()[..50]);
+    let mut decoder = VoiceDecoder::new().unwrap();
+    let mut pcm = [0.0; FRAME];
+    let stereo_toc = 0xFC;
+    let forty_ms_toc = 0x10;
+    let bad: [&[u8]; 6] = [&[], &[0xFF], &[forty_ms_toc, 1, 2, 3], &[0x03, 0xFF, 0xFF], &[0x83, 0x00], &[0x01; 4]];
+    for bad in bad {
+        assert_eq!(decoder.decode(bad, &mut pcm), Outcome::Concealed, "{bad:x?}");
+        assert_eq!(decoder.decode_fec(bad, &mut pcm), Outcome::Concealed, "{bad:x?}");
+        assert!(pcm.iter().all(|s| s.is_finite()));
+        assert_eq!(decoder.decode(&packets[20], &mut pcm), Outcome::Decoded);
+    }
+    // A stereo packet of 20 ms is folded to mono.
+    assert_eq!(decoder.decode(&[stereo_toc, 0, 0, 0], &mut pcm), Outcome::Decoded);
+}
+
+#[test]
+fn any_bytes_at_all_decode_to_a_frame_of_finite_samples() {
+    let mut decoder = VoiceDecoder::new().unwrap();
+    let mut state = 1u32;
+    let mut random = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as u8
+    };
+    for _ in 0..2_000 {
+        let packet: Vec<u8> = (0..usize::from(random()) + 1).map(|_| random()).collect();
+        let mut pcm = [f32::NAN; FRAME];
+        decoder.decode(&packet, &mut pcm);
+        assert!(pcm.iter().all(|s| s.is_finite()));
+        decoder.decode_fec(&packet, &mut pcm);
+        assert!(pcm.iter().all(|s| s.is_finite()));
+    }
+}
+
+#[test]
+fn concealment_dies_away() {
+    let packets = encoded(&speech()[..60]);
+    let mut decoder = VoiceDecoder::new().unwrap();
+    let mut pcm = [0.0; FRAME];
+    assert!(packets.iter().all(|packet| decoder.decode(packet, &mut pcm) == Outcome::Decoded));
+    for _ in 0..25 {
+        decoder.conceal(&mut pcm);
+    }
+    assert!(level(&pcm).minus_dbov() > 45, "{:?}", level(&pcm));
+}
