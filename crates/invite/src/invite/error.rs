@@ -55,10 +55,10 @@ pub enum InviteError {
     /// Of a version that this implementation does not read.
     #[error("the invite is of version {0}, which this program cannot read: update it, or ask for another invite")]
     UnsupportedVersion(u8),
-    /// Longer than any invite.
-    #[error("{len} characters are more than the {max} of the longest invite: paste the invite alone")]
+    /// A text longer than any invite's.
+    #[error("{len} bytes are more than the {max} of the longest invite: paste the invite alone")]
     TooLong {
-        /// Characters or bytes that came.
+        /// Bytes of text that came.
         len: usize,
         /// The limit.
         max: usize,

@@ -10,7 +10,7 @@ use core::ops::Deref;
 use data_encoding::{BASE32_NOPAD, DecodeKind};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
-use treehouse_wire::{decode, encode, limits::INVITE_BYTES_MAX};
+use treehouse_wire::{DecodeError, decode, encode, limits::INVITE_BYTES_MAX};
 use zeroize::Zeroizing;
 
 use super::error::InviteError;
@@ -72,7 +72,7 @@ fn bytes_of(text: &str) -> Result<Zeroizing<Vec<u8>>, InviteError> {
         DecodeKind::Symbol => InviteError::NotAnInvite,
     })?;
     if bytes.len() > INVITE_BYTES_MAX {
-        return Err(InviteError::TooLong { len: bytes.len(), max: INVITE_BYTES_MAX });
+        return Err(DecodeError::TooLong { len: bytes.len(), max: INVITE_BYTES_MAX }.into());
     }
     Ok(bytes)
 }
