@@ -14,6 +14,40 @@
 //! Every check is generic over a [`Suite`](treehouse_wire::Suite). The crate has no clock, no randomness, no task, no
 //! socket and no file: seeds and the time come in as arguments. Every decoder refuses what its encoder would not have
 //! written, and nothing panics on input. `docs/protocol.md` specifies the bytes, and `vectors/` has examples of them.
+//!
+//! # An invite's way
+//!
+//! ```
+//! use treehouse_invite::{Holder, Invite, Role, Terms, check_redemption};
+//! use treehouse_wire::{NodeId, Shipped, Suite, UnixSeconds};
+//!
+//! let suite = Shipped;
+//! let node = |seed: &[u8; 32]| NodeId(suite.public_key(&suite.signer(seed)));
+//! let (founder_seed, alice_seed, now) = ([1; 32], [2; 32], UnixSeconds(1_790_000_000));
+//! let (founder, alice) = (node(&founder_seed), node(&alice_seed));
+//!
+//! // The founder issues an invite for whoever has the text, ten at most, for a day.
+//! let terms = Terms {
+//!     role: Role::Speaker,
+//!     not_before: now,
+//!     expires: UnixSeconds(now.0 + 86_400),
+//!     uses: Some(10),
+//!     depth: 1,
+//! };
+//! let holder = Holder::Bearer { seed: [3; 32] };
+//! let invite = Invite::issue(&suite, &suite.signer(&founder_seed), founder, [4; 16], terms, holder, [])?;
+//! let text = invite.to_string();
+//!
+//! // Alice reads it, and shows the host the chain and a proof that she holds it.
+//! let invite = Invite::parse(&text)?;
+//! assert_eq!(invite.verify(&suite, now)?.role, Role::Speaker);
+//! let (chain, proof) = invite.redeem(&suite, &alice_seed, &alice, &invite.host())?;
+//!
+//! // The host knows from the connection who shows it.
+//! let grant = check_redemption(&suite, &invite.room(), &founder, &founder, &alice, &chain, &proof, now)?;
+//! assert_eq!((grant.role, grant.uses.len()), (Role::Speaker, 1));
+//! # Ok::<(), treehouse_invite::InviteError>(())
+//! ```
 
 mod assembly;
 mod certificate;
