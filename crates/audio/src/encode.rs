@@ -8,9 +8,9 @@ use crate::{FRAME, level::level};
 
 /// Fullband speech at this rate scores 4.4 in PESQ wideband; half of it loses what is above 8 kHz.
 pub const BITRATE_BPS: i32 = 32_000;
-/// libopus adds the low-rate copy of the previous frame only when told to expect loss; 10 % keeps it in most voiced
-/// frames and costs about a fifth of the rate.
-pub const EXPECTED_LOSS_PERCENT: i32 = 10;
+/// libopus adds the low-rate copy of the previous frame only when told to expect loss. From 5 % on nine of ten voiced
+/// frames carry one; at 10 % the copies are better and speech without loss scores 0.03 to 0.06 less in PESQ.
+pub const EXPECTED_LOSS_PERCENT: i32 = 5;
 /// Of 0 to 10: 9 costs 0.2 ms a frame against 0.16 ms at 5, which a speaker can spare.
 pub const COMPLEXITY: i32 = 9;
 
@@ -36,8 +36,9 @@ pub struct VoiceEncoder {
 impl VoiceEncoder {
     /// An encoder for speech.
     pub fn new() -> Result<Self, CodecError> {
-        // VoIP rather than Audio: only the SILK and hybrid modes that it prefers carry in-band FEC.
-        let mut opus = Encoder::new(SAMPLE_RATE_HZ, Channels::Mono, Application::Voip)?;
+        // Audio rather than VoIP: the latter's high-pass filter takes the chest out of a voice (PESQ 4.34 against 4.38).
+        // Told that it is a voice and that packets get lost, libopus chooses the hybrid mode, which carries FEC, anyway.
+        let mut opus = Encoder::new(SAMPLE_RATE_HZ, Channels::Mono, Application::Audio)?;
         opus.set_bitrate(Bitrate::Bits(BITRATE_BPS))?;
         opus.set_signal(Signal::Voice)?;
         opus.set_complexity(COMPLEXITY)?;

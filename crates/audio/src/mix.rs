@@ -127,9 +127,10 @@ mod tests {
 
     #[test]
     fn voices_add_up_and_nothing_is_as_quiet_as_nothing() {
-        assert_eq!(run([vec![sine(0.2, 0), sine(0.3, 0)]]), run([vec![std::array::from_fn(|i| {
-            sine(0.2, 0)[i] + sine(0.3, 0)[i]
-        })]]));
+        assert_eq!(
+            run([vec![sine(0.2, 0), sine(0.3, 0)]]),
+            run([vec![std::array::from_fn(|i| { sine(0.2, 0)[i] + sine(0.3, 0)[i] })]])
+        );
         assert!(run([vec![]]).iter().all(|&s| s == 0.0));
     }
 

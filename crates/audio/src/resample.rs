@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn every_common_and_odd_rate_keeps_pitch_length_and_place() {
-        for rate_hz in [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 44_101, 37_199, 96_000, 192_000] {
+        for rate_hz in [8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 44_101, 37_199, 96_000, 192_000]
+        {
             let said = sine(440.0, rate_hz, rate_hz as usize);
             let heard = convert(rate_hz, 48_000, &said);
             assert_eq!(heard.len(), 48_000, "{rate_hz} Hz");

@@ -66,7 +66,8 @@ fn choose_lag(pcm: &[f32], samples_max: usize, urgent: bool) -> Option<usize> {
 /// The lag up to `lag_max` at which `pcm` is most like its own beginning, and how like: 1.0 is equal.
 fn best_lag(pcm: &[f32], lag_max: usize) -> (usize, f32) {
     let best = |lags: &mut dyn Iterator<Item = usize>, step: usize| {
-        lags.map(|lag| (lag, similarity(pcm, lag, step))).fold((LAG_MIN, f32::MIN), |a, b| if b.1 > a.1 { b } else { a })
+        lags.map(|lag| (lag, similarity(pcm, lag, step)))
+            .fold((LAG_MIN, f32::MIN), |a, b| if b.1 > a.1 { b } else { a })
     };
     let (coarse, _) = best(&mut (LAG_MIN..=lag_max).step_by(COARSE), COARSE);
     let fine = coarse.saturating_sub(COARSE).max(LAG_MIN)..=(coarse + COARSE).min(lag_max);

@@ -1,6 +1,6 @@
 //! Microphones and speakers. This is the only module that names `cpal`.
 //!
-//! A device is owned by a thread of its own ([`Device`]), because opening one can take seconds and its sound server can
+//! A device is owned by a thread of its own (`Device`), because opening one can take seconds and its sound server can
 //! hang; the thread that encodes or mixes only ever sees the end of a lock-free ring. The callbacks, which run on the
 //! sound system's thread, copy samples to or from that ring and count; they take no lock and allocate nothing.
 //!
@@ -179,7 +179,8 @@ impl<R: RingEnd> Device<R> {
                 }
             })
             .map_err(|error| failed(error.to_string()))?;
-        let connected = first.recv_timeout(OPEN_MAX).map_err(|_| failed("the sound system does not answer".into()))??;
+        let connected =
+            first.recv_timeout(OPEN_MAX).map_err(|_| failed("the sound system does not answer".into()))??;
         Ok((Device { events, stop: Some(stop), thread: Some(thread) }, connected))
     }
 

@@ -147,11 +147,12 @@ impl LiveSpeakers {
         }
         if ahead == 0 {
             // Starting, or the thread woke too late: a block of silence first, so that the next one has time to come.
-            ring.push_partial_slice(&[0.0; FRAME]);
+            let _ = ring.push_partial_slice(&[0.0; FRAME]);
         }
         self.converted.clear();
         self.resampler.push(block, &mut self.converted);
-        ring.push_partial_slice(&self.converted);
+        // The ring is far from full: see the bound above.
+        let _ = ring.push_partial_slice(&self.converted);
         match ahead {
             _ if ahead < AHEAD_MS.0 * per_ms => -NUDGE_US,
             _ if ahead > AHEAD_MS.1 * per_ms => NUDGE_US,

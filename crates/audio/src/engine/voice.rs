@@ -92,12 +92,7 @@ impl Voice {
     }
 
     /// Fills `out` with the 20 ms that begin at `now`; false if the voice is silent throughout.
-    pub(super) fn tick(
-        &mut self,
-        now: Duration,
-        out: &mut [f32; FRAME],
-        report: &mut impl FnMut(VoiceReport),
-    ) -> bool {
+    pub(super) fn tick(&mut self, now: Duration, out: &mut [f32; FRAME], report: &mut impl FnMut(VoiceReport)) -> bool {
         if !self.is_active() {
             return false;
         }

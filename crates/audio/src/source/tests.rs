@@ -36,7 +36,9 @@ fn likeness(said: &[f32], heard: &[f32], lag_max: usize) -> f32 {
 #[test]
 fn every_compressed_format_reads_back_as_the_speech_it_was_made_from() {
     let said = read_all(&mut FileSource::sample(Sample::One).unwrap());
-    for (name, lag_max) in [("clip.mp3", 2_400), ("clip.m4a", 2_400), ("clip.aac", 2_400), ("clip.ogg", 0), ("clip.opus", 0)] {
+    for (name, lag_max) in
+        [("clip.mp3", 2_400), ("clip.m4a", 2_400), ("clip.aac", 2_400), ("clip.ogg", 0), ("clip.opus", 0)]
+    {
         let heard = read_all(&mut FileSource::open(&Path::new(FIXTURES).join(name)).unwrap());
         let seconds = heard.len() as f32 / 48_000.0;
         assert!((1.98..2.1).contains(&seconds), "{name}: {seconds} s");
