@@ -22,6 +22,8 @@ const MEDIA_BURST: u32 = 2400;
 const MEDIA_PER_SECOND: u32 = 900;
 /// A link that serves nothing for this long is closed.
 const UNUSED: Duration = Duration::from_secs(10);
+/// A peer that was told to stop and still sends packets after this breaks the protocol.
+const UNSOLICITED: Duration = Duration::from_secs(5);
 /// How long a peer that broke the protocol is not spoken to.
 const SHUNNED: Duration = Duration::from_secs(60);
 /// Peers remembered as shunned; past it the one whose time ends first is forgotten.
@@ -63,8 +65,10 @@ pub(crate) struct Link {
     media: Bucket,
     /// The last time that the link served a purpose.
     pub(crate) used: Instant,
-    /// Packets may still be under way from a feed that was given up; until then they accuse nobody.
+    /// Packets may be under way from a feed that was given up; until then they accuse nobody.
     pub(crate) media_grace: Instant,
+    /// Since when packets come that were not asked for, although the peer was told.
+    pub(crate) unsolicited: Option<Instant>,
     /// The last time that the peer was asked for its room state.
     pub(crate) state_asked: Option<Instant>,
 }
@@ -142,6 +146,7 @@ impl<S: Suite> Room<S> {
             media: Bucket::new(now, MEDIA_BURST, MEDIA_PER_SECOND),
             used: now,
             media_grace: now,
+            unsolicited: None,
             state_asked: None,
         };
         self.links.up.insert(peer, link);
@@ -201,6 +206,21 @@ impl<S: Suite> Room<S> {
     pub(crate) fn may_send_media(&mut self, peer: NodeId) -> bool {
         let now = self.now;
         self.links.get(&peer).is_some_and(|link| link.media.take(now))
+    }
+
+    /// Packets came that nobody asked for. A peer whose other connection to this node outlived a cut may not know that
+    /// its child is none any more, so it is told before it is blamed.
+    pub(crate) fn unsolicited(&mut self, peer: NodeId) {
+        let now = self.now;
+        let Some(link) = self.links.get(&peer).filter(|link| link.media_grace <= now) else { return };
+        match link.unsolicited {
+            None => {
+                link.unsolicited = Some(now);
+                self.send(peer, &Control::Unsubscribe);
+            }
+            Some(since) if now.since(since) >= UNSOLICITED => self.offended(peer, Offence::Unsolicited),
+            Some(_) => {}
+        }
     }
 
     /// Closes links that have served nothing for a while.

@@ -48,10 +48,9 @@ impl<S: Suite> Room<S> {
             }
         };
         if self.via(&from, &packet).is_none() {
-            let grace = self.links.get(&from).is_some_and(|link| link.media_grace > self.now);
-            // A voice may leave the stage, or a feed be given up, while its packets are under way.
-            if !grace && !self.stage_needs(&from) {
-                self.offended(from, Offence::Unsolicited);
+            // A voice may leave the stage while its packets are under way.
+            if !self.stage_needs(&from) {
+                self.unsolicited(from);
             }
             return Ok(());
         }

@@ -236,7 +236,12 @@ impl<S: Suite> Room<S> {
         if !self.links.is_up(&self.host) {
             self.redial_host();
         }
+        // A root that is none any more needs a feed like everyone.
+        if self.placed > 0 {
+            self.note_cut(now);
+        }
         self.refill();
+        self.arm_feeds();
         self.link_stage();
     }
 

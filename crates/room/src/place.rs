@@ -17,8 +17,10 @@ use crate::{
     room::Room,
 };
 
-/// The host is asked for a place this often at most, while nothing carries.
+/// The host is asked for a place this often at most.
 const SEEK: Duration = Duration::from_secs(1);
+/// And this often while nothing carries.
+const SEEK_URGENT: Duration = Duration::from_millis(250);
 /// And this often for a better standby, doubling up to [`SEEK_STANDBY_MAX`].
 const SEEK_STANDBY: Duration = Duration::from_secs(4);
 const SEEK_STANDBY_MAX: Duration = Duration::from_secs(64);
@@ -116,6 +118,9 @@ impl<S: Suite> Room<S> {
             feed.purpose = purpose;
             feed.expect_from(now);
         }
+        if let Some(link) = self.links.get(&node) {
+            link.unsolicited = None;
+        }
         let request = Subscribe { certificate, purpose, relay, replay, from };
         self.send(node, &Control::Subscribe(Box::new(request)));
     }
@@ -123,7 +128,7 @@ impl<S: Suite> Room<S> {
     pub(crate) fn purpose_of(&self, aim: Aim) -> Purpose {
         match aim {
             Aim::Primary => Purpose::Primary,
-            Aim::Standby if !self.feeds.any_carries() => Purpose::LiveStandby,
+            Aim::Standby if self.cut_since.is_some() => Purpose::LiveStandby,
             Aim::Standby => self.standby_purpose(),
             Aim::Provisional => Purpose::Provisional,
         }
@@ -152,10 +157,13 @@ impl<S: Suite> Room<S> {
             feed.expect_from(now);
         }
         self.learn_tick(from, tick);
-        let Some(feed) = self.feeds.get(&from) else { return };
-        let aim = feed.aim;
+        let Some((aim, asked)) = self.feeds.get(&from).map(|feed| (feed.aim, feed.purpose)) else { return };
         if aim == Aim::Primary {
             self.supersede(from);
+            // It may have been asked as a standby, and become the parent while the answer was under way.
+            if asked != Purpose::Primary {
+                self.subscribe(from, Purpose::Primary);
+            }
         }
         self.see_repaired();
         self.refill();
@@ -185,9 +193,7 @@ impl<S: Suite> Room<S> {
         if feed.aim == Aim::Provisional {
             return self.drop_feed(from);
         }
-        self.note_failed(from);
-        self.drop_feed(from);
-        self.refill();
+        self.feed_failed(from);
         self.arm_feeds();
     }
 
@@ -280,15 +286,17 @@ impl<S: Suite> Room<S> {
     /// Asks the host for a place, at once but not all the time.
     pub(crate) fn seek(&mut self) {
         let now = self.now;
-        if self.is_host() || self.sought.is_some_and(|at| now.since(at) < SEEK) {
+        let pause = if self.cut_since.is_some() { SEEK_URGENT } else { SEEK };
+        if self.is_host() || self.sought.is_some_and(|at| now.since(at) < pause) {
             return;
         }
         if !self.links.is_up(&self.host) {
             return self.redial_host();
         }
         self.sought = Some(now);
-        let failed = self.failed.iter().filter(|(_, at)| now.since(*at) < FAILED);
-        let failed = List::truncated(failed.map(|(node, _)| *node));
+        let suspects = self.feeds.all.iter().filter(|feed| feed.suspect.is_some()).map(Feed::node);
+        let failed = self.failed.iter().rev().filter(|(_, at)| now.since(*at) < FAILED).map(|(node, _)| *node);
+        let failed = List::truncated(suspects.chain(failed));
         self.send(self.host, &Control::Seek { failed });
     }
 

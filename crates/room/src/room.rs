@@ -390,7 +390,6 @@ impl<S: Suite> Room<S> {
         if self.status_due {
             self.send_status();
         }
-        self.arm_feeds();
     }
 
     fn tell_feeds(&mut self) {

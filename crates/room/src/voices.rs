@@ -19,6 +19,8 @@ pub(crate) const REPLAY: Duration = Duration::from_secs(2);
 const RING_MAX: usize = 1200;
 /// Packets of unknown voices that wait for the room state. Past it the oldest go.
 const HELD_MAX: usize = 64;
+/// Voices remembered after they left the stage. Past it the oldest go.
+const LEFT_MAX: usize = 16;
 /// How long a packet of an unknown voice waits.
 pub(crate) const HELD: Duration = Duration::from_millis(500);
 
@@ -86,13 +88,15 @@ struct Kept {
 /// All voices on stage.
 pub(crate) struct Voices<S: Suite> {
     map: BTreeMap<VoiceId, Voice<S>>,
+    /// Voices that left the stage: should one come back with its key, no frame of it is played again.
+    left: VecDeque<(VoiceId, Voice<S>)>,
     ring: VecDeque<Kept>,
     held: VecDeque<(Instant, NodeId, Packet)>,
 }
 
 impl<S: Suite> Default for Voices<S> {
     fn default() -> Self {
-        Voices { map: BTreeMap::new(), ring: VecDeque::new(), held: VecDeque::new() }
+        Voices { map: BTreeMap::new(), left: VecDeque::new(), ring: VecDeque::new(), held: VecDeque::new() }
     }
 }
 
@@ -100,11 +104,16 @@ impl<S: Suite> Voices<S> {
     /// Takes over a new stage: voices that stay keep what is known of them.
     pub(crate) fn install(&mut self, stage: &Stage) {
         let mut old = core::mem::take(&mut self.map);
+        old.extend(core::mem::take(&mut self.left));
         for member in stage.members() {
             let Some(claim) = &member.claim else { continue };
             let id = claim.key.voice();
             let voice = old.remove(&id).filter(|voice| voice.key == claim.key && voice.speaker == member.node);
             self.map.insert(id, voice.unwrap_or_else(|| Voice::new(member.node, claim.key)));
+        }
+        self.left.extend(old.into_iter().filter(|(_, voice)| voice.played.is_some()));
+        while self.left.len() > LEFT_MAX {
+            self.left.pop_front();
         }
     }
 

@@ -21,6 +21,10 @@ const RELEASE: Duration = Duration::from_secs(2);
 const HOLD: Duration = Duration::from_millis(500);
 /// A request for a feed fails after this; it is longer where another feed carries meanwhile.
 const ASKED: Duration = Duration::from_secs(1);
+/// A relay that has found no feed after this becomes a leaf.
+const SCATTER: Duration = Duration::from_secs(2);
+/// While nothing carries, this member looks for another feed this often.
+const RETRY: Duration = Duration::from_millis(250);
 /// Time to make a link while nothing else carries.
 const LINKING_URGENT: Duration = Duration::from_millis(1500);
 /// Time to make a link while something else carries.
@@ -71,6 +75,7 @@ impl<S: Suite> Room<S> {
             self.suspect(node, reason);
         }
         self.calm_standby();
+        self.keep_repairing();
         self.refill();
         self.arm_feeds();
     }
@@ -100,9 +105,13 @@ impl<S: Suite> Room<S> {
                 feed.repairing.map_or(feed.silent_at(), |since| feed.silent_at().min(since.after(HOLD)))
             }
         };
-        let Some(at) = self.feeds.all.iter().map(due).min() else { return self.timers.disarm(Timer::Feeds) };
-        // Never now again: a deadline that this pass has handled must not spin.
-        self.timers.arm(Timer::Feeds, at.max(self.now.after(Duration::from_millis(1))));
+        let repair = self.cut_since.is_some().then(|| self.now.after(RETRY));
+        let Some(at) = self.feeds.all.iter().map(due).chain(repair).min() else {
+            return;
+        };
+        // Lazy: what was heard meanwhile does not move the timer, which costs a look now and then but nothing a packet. Never
+        // now again: a deadline that this pass has handled must not spin.
+        self.timers.arm_by(Timer::Feeds, at.max(self.now.after(Duration::from_millis(1))));
     }
 
     /// Doubts a feed: another has to carry, and this one has two seconds to recover.
@@ -115,14 +124,15 @@ impl<S: Suite> Room<S> {
         feed.suspect = Some((now, reason));
         let was_idle = feed.purpose == Purpose::IdleStandby;
         self.event(Event::Suspected { peer: node, reason });
+        self.note_cut(now);
         if !was_idle {
             self.make_standby_carry();
         }
-        self.note_cut(now);
+        self.arm_feeds();
     }
 
     /// Tells the children to hold still where nothing carries any more.
-    fn note_cut(&mut self, now: Instant) {
+    pub(crate) fn note_cut(&mut self, now: Instant) {
         if self.cut_since.is_none() && !self.is_root() && !self.feeds.any_carries() {
             self.cut_since = Some(now);
             self.tick_children();
@@ -141,6 +151,24 @@ impl<S: Suite> Room<S> {
         let trying = self.feeds.all.iter().any(|feed| !feed.is_live());
         if !trying && !self.try_spare(Aim::Standby) {
             self.seek();
+        }
+    }
+
+    /// While nothing carries, somebody is always being asked.
+    fn keep_repairing(&mut self) {
+        let Some(since) = self.cut_since.filter(|_| self.is_in() && !self.is_host()) else { return };
+        if self.now.since(since) >= SCATTER {
+            self.scatter();
+        }
+        self.make_standby_carry();
+    }
+
+    /// Lets all children go: they hear nothing by this node anyway, and as a leaf it may be fed by anyone, where a relay
+    /// can only be fed by the few that come before it in the order.
+    fn scatter(&mut self) {
+        for child in self.children.with_purpose(|_| true) {
+            self.send(child, &Control::Unsubscribe);
+            self.child_gone(child);
         }
     }
 
@@ -167,6 +195,7 @@ impl<S: Suite> Room<S> {
         self.note_failed(node);
         self.release(node);
         self.refill();
+        self.keep_repairing();
     }
 
     /// Forgets a feed.

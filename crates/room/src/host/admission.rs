@@ -30,7 +30,7 @@ impl<S: Suite> Room<S> {
         let known = self.acting.as_ref().and_then(|acting| acting.directory.get(&from));
         let known = known.map(|member| (member.admission, member.chain));
         // The cheap checks come first: a full room verifies nothing.
-        if known.is_none() && !self.has_place() {
+        if known.is_none() && !self.has_place(&join.profile) {
             return Err(Refusal::RoomFull);
         }
         let grant = check_redemption(
@@ -72,9 +72,10 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    fn has_place(&self) -> bool {
+    fn has_place(&self, profile: &Profile) -> bool {
         let Some(acting) = &self.acting else { return false };
-        acting.directory.len() < MEMBERS_MAX && self.any_slot_free()
+        acting.directory.len() < MEMBERS_MAX
+            && self.any_slot_free(profile.children_max > 0 && !profile.addresses.is_empty())
     }
 
     fn welcome(&mut self, node: NodeId, profile: Profile, role: Role, admission: u32, chain: [u8; 32]) {

@@ -42,8 +42,8 @@ pub(crate) struct Member {
     pub(crate) trips: Vec<(NodeId, Option<u16>)>,
     pub(crate) offered_at: Option<Instant>,
     pub(crate) hand: Option<MediaClaim>,
-    /// Members that did not work out for it.
-    pub(crate) avoid: Vec<NodeId>,
+    /// Members that did not work out for it, and until when they are not proposed again.
+    pub(crate) avoid: Vec<(NodeId, Instant)>,
 }
 
 impl Member {
@@ -52,13 +52,16 @@ impl Member {
         self.linked && self.parent.is_some() && !self.profile.addresses.is_empty() && self.profile.children_max > 0
     }
 
-    pub(crate) fn avoid(&mut self, node: NodeId) {
-        if !self.avoid.contains(&node) {
-            if self.avoid.len() >= AVOID_MAX {
-                self.avoid.remove(0);
-            }
-            self.avoid.push(node);
+    pub(crate) fn avoid(&mut self, node: NodeId, until: Instant) {
+        self.avoid.retain(|(of, _)| *of != node);
+        if self.avoid.len() >= AVOID_MAX {
+            self.avoid.remove(0);
         }
+        self.avoid.push((node, until));
+    }
+
+    pub(crate) fn avoids(&self, node: &NodeId, now: Instant) -> bool {
+        self.avoid.iter().any(|(of, until)| of == node && *until > now)
     }
 
     pub(crate) fn trip_to(&self, node: &NodeId) -> Option<Duration> {
@@ -118,9 +121,21 @@ impl Loads {
         }
     }
 
-    pub(crate) fn has_primary_slot(&self, node: &NodeId, slots: u8) -> bool {
+    /// Primary feeds that a node could give beside those that it gives.
+    pub(crate) fn primary_slots(&self, node: &NodeId, slots: u8) -> u32 {
         let load = self.of(node);
-        load.primary < self.primary_max(slots) && load.primary + load.live_standby < u32::from(slots)
+        let free = u32::from(slots).saturating_sub(load.primary + load.live_standby);
+        free.min(self.primary_max(slots).saturating_sub(load.primary))
+    }
+
+    pub(crate) fn has_primary_slot(&self, node: &NodeId, slots: u8) -> bool {
+        self.primary_slots(node, slots) > 0
+    }
+
+    /// Whether a node has any slot, those kept for standbys included.
+    pub(crate) fn has_slot(&self, node: &NodeId, slots: u8) -> bool {
+        let load = self.of(node);
+        load.primary + load.live_standby < u32::from(slots)
     }
 
     pub(crate) fn has_standby_slot(&self, node: &NodeId, slots: u8) -> bool {

@@ -13,7 +13,7 @@ use treehouse_wire::{
 };
 
 use super::{Acting, Member, RESERVED, directory::Loads};
-use crate::{api::Offence, room::Room};
+use crate::{api::Offence, room::Room, time::Instant};
 
 /// Candidates that a joiner measures; one of them is drawn at random.
 const OFFERED: usize = 3;
@@ -21,6 +21,10 @@ const OFFERED: usize = 3;
 const SPARES: usize = 3;
 /// A member that has not answered an offer after this is placed without.
 const ANSWER: Duration = Duration::from_secs(3);
+/// A member that did not work out for another is not proposed to it again for this long.
+const FAILED: Duration = Duration::from_secs(10);
+/// And one that it could not even reach for this long.
+const UNREACHABLE: Duration = Duration::from_secs(60);
 /// Cost of one hop beside the network's, in microseconds.
 const HOP_US: f64 = 1000.0;
 /// Cost of a parent whose slots are all taken, in microseconds.
@@ -44,13 +48,14 @@ struct View<'a> {
     host_slots: u8,
     member: NodeId,
     below: BTreeSet<NodeId>,
+    now: Instant,
 }
 
 impl<'a> View<'a> {
-    fn new(acting: &'a Acting, host: NodeId, host_slots: u8, member: NodeId) -> Self {
+    fn new(acting: &'a Acting, host: NodeId, host_slots: u8, member: NodeId, now: Instant) -> Self {
         let loads = Loads::count(&acting.directory, acting.protection, Some(&member));
         let below = descendants(&acting.directory, member);
-        View { acting, loads, host, host_slots, member, below }
+        View { acting, loads, host, host_slots, member, below, now }
     }
 
     fn slots(&self, node: &NodeId) -> u8 {
@@ -65,17 +70,22 @@ impl<'a> View<'a> {
         if *node == self.host { Rank::HOST } else { self.acting.directory.get(node).map_or(Rank::HOST, |of| of.rank) }
     }
 
-    /// All nodes that may feed the member at all, best first.
+    /// All nodes that may feed the member at all, best first; those that did not work out lately only where there is no
+    /// other.
     fn candidates(&self, fits: impl Fn(&Self, &NodeId) -> bool) -> Vec<Candidate> {
+        let found = self.candidates_among(|view, member, node| !member.avoids(node, view.now) && fits(view, node));
+        if !found.is_empty() {
+            return found;
+        }
+        self.candidates_among(|view, _, node| fits(view, node))
+    }
+
+    fn candidates_among(&self, fits: impl Fn(&Self, &Member, &NodeId) -> bool) -> Vec<Candidate> {
         let Some(member) = self.acting.directory.get(&self.member) else { return Vec::new() };
         let feeding = self.acting.directory.iter().filter(|(_, of)| of.may_feed()).map(|(node, _)| *node);
         let nodes = feeding.chain([self.host]).filter(|node| {
             let earlier = member.children == 0 || self.rank(node) < member.rank;
-            *node != self.member
-                && !member.avoid.contains(node)
-                && !self.below.contains(node)
-                && earlier
-                && fits(self, node)
+            *node != self.member && !self.below.contains(node) && earlier && fits(self, member, node)
         });
         let mut found: Vec<Candidate> =
             nodes.map(|node| Candidate { node, rank: self.rank(&node), score: self.score(member, &node) }).collect();
@@ -91,7 +101,12 @@ impl<'a> View<'a> {
     }
 
     fn parents(&self) -> Vec<Candidate> {
-        self.candidates(|view, node| view.loads.has_primary_slot(node, view.slots(node)))
+        let found = self.candidates(|view, node| view.loads.has_primary_slot(node, view.slots(node)));
+        if !found.is_empty() {
+            return found;
+        }
+        // A slot that is kept for standbys is better used than a member left in silence.
+        self.candidates(|view, node| view.loads.has_slot(node, view.slots(node)))
     }
 
     /// The best standby: earlier in the order where possible, and sharing no relay with the parent's path.
@@ -99,10 +114,15 @@ impl<'a> View<'a> {
         let mut shared = self.relays_above(parent);
         shared.insert(*parent);
         let found = self.candidates(|view, node| node != parent && view.loads.has_standby_slot(node, view.slots(node)));
+        // Children of one parent that share a standby would all fall on it at once.
+        let siblings = self.acting.directory.values().filter(|of| of.parent == Some(*parent));
+        let taken: Vec<NodeId> = siblings.filter_map(|of| of.standby).collect();
         let key = |candidate: &Candidate| {
+            let siblings = taken.iter().filter(|standby| **standby == candidate.node).count();
             let overlaps = !self.relays_above(&candidate.node).is_disjoint(&shared);
             let behind_parent = shared.contains(&candidate.node) && candidate.node != self.host;
-            (candidate.rank >= rank, overlaps || behind_parent)
+            let same_root = self.root_of(&candidate.node) == self.root_of(parent);
+            (candidate.rank >= rank, overlaps || behind_parent, same_root, siblings)
         };
         found.into_iter().min_by(|a, b| key(a).cmp(&key(b)).then(a.score.total_cmp(&b.score)))
     }
@@ -118,6 +138,19 @@ impl<'a> View<'a> {
             at = self.acting.directory.get(&node).and_then(|member| member.parent);
         }
         above
+    }
+
+    /// The root whose tree a node hangs in: the host or the co-root. Feeds from both survive the death of either.
+    fn root_of(&self, node: &NodeId) -> NodeId {
+        let mut at = *node;
+        for _ in 0..treehouse_wire::limits::PATH_MAX {
+            if at == self.host || Some(at) == self.acting.co_root {
+                break;
+            }
+            let Some(parent) = self.acting.directory.get(&at).and_then(|member| member.parent) else { break };
+            at = parent;
+        }
+        at
     }
 
     fn contact(&self, node: &NodeId, own: &[treehouse_wire::Address]) -> Contact {
@@ -147,19 +180,40 @@ fn descendants(directory: &BTreeMap<NodeId, Member>, top: NodeId) -> BTreeSet<No
 
 impl<S: Suite> Room<S> {
     fn view_for<'a>(&self, acting: &'a Acting, member: NodeId) -> View<'a> {
-        View::new(acting, self.me, self.config.children_max, member)
+        View::new(acting, self.me, self.config.children_max, member, self.now)
     }
 
-    /// Whether one more member could be fed by anyone.
-    pub(crate) fn any_slot_free(&self) -> bool {
+    /// Whether one more member could be fed by anyone. One that feeds nobody may not take the last slot: the next one
+    /// that does could then not come in, and the room not grow.
+    pub(crate) fn any_slot_free(&self, relays: bool) -> bool {
         let Some(acting) = &self.acting else { return false };
         let loads = Loads::count(&acting.directory, acting.protection, None);
-        let host = loads.has_primary_slot(&self.me, self.config.children_max);
-        host || acting.directory.iter().any(|(node, of)| {
-            // One that is being placed now will have slots in a moment.
-            let will_feed = of.linked && !of.profile.addresses.is_empty();
-            will_feed && loads.has_primary_slot(node, of.profile.children_max)
-        })
+        let host = loads.primary_slots(&self.me, self.config.children_max);
+        // One that is being placed now will have slots in a moment.
+        let feeding = acting.directory.iter().filter(|(_, of)| of.linked && !of.profile.addresses.is_empty());
+        let others: u32 = feeding.map(|(node, of)| loads.primary_slots(node, of.profile.children_max)).sum();
+        host.saturating_add(others) > u32::from(!relays)
+    }
+
+    /// No slot is free for a member that could give some: a child of the host that gives none makes way. It will find a
+    /// slot with the newcomer.
+    fn make_way(&mut self, node: NodeId) {
+        let Some(acting) = &self.acting else { return };
+        let slots = |node: &NodeId| acting.directory.get(node).map_or(0, |of| of.profile.children_max);
+        if slots(&node) == 0 {
+            return;
+        }
+        let primary = self.children.with_purpose(|of| of == treehouse_wire::control::Purpose::Primary);
+        let idle = |child: &NodeId| {
+            acting.directory.get(child).is_some_and(|of| of.children == 0 && of.profile.children_max == 0)
+        };
+        let Some(child) = primary.into_iter().find(idle) else { return };
+        if let Some(member) = self.member_mut(&child) {
+            member.parent = None;
+        }
+        self.send(child, &Control::Unsubscribe);
+        self.child_gone(child);
+        self.place(node);
     }
 
     /// Offers a member candidates to measure.
@@ -187,13 +241,14 @@ impl<S: Suite> Room<S> {
         if !self.is_host() {
             return self.offended(from, Offence::OutOfRole);
         }
+        let now = self.now;
         let Some(member) = self.member_mut(&from).filter(|member| member.round == round) else { return };
         if member.offered_at.take().is_none() {
             return;
         }
         member.trips = trips.to_vec();
         for (node, _) in trips.iter().filter(|(_, trip)| trip.is_none()) {
-            member.avoid(*node);
+            member.avoid(*node, now.after(UNREACHABLE));
         }
         self.place(from);
     }
@@ -203,10 +258,10 @@ impl<S: Suite> Room<S> {
         if !self.is_host() {
             return self.offended(from, Offence::OutOfRole);
         }
-        let me = self.me;
+        let (me, now) = (self.me, self.now);
         let Some(member) = self.member_mut(&from) else { return };
         for node in failed.iter().filter(|node| **node != me) {
-            member.avoid(*node);
+            member.avoid(*node, now.after(FAILED));
         }
         if member.parent.is_some_and(|parent| failed.contains(&parent)) {
             member.parent = None;
@@ -222,7 +277,7 @@ impl<S: Suite> Room<S> {
         let Some(acting) = self.acting.take() else { return };
         let placed = self.choose(&acting, node);
         self.acting = Some(acting);
-        let Some((placement, parent, standby, delay_us)) = placed else { return };
+        let Some((placement, parent, standby, delay_us)) = placed else { return self.make_way(node) };
         let now = self.now;
         let Some(member) = self.member_mut(&node) else { return };
         member.counter = placement.counter;

@@ -96,7 +96,7 @@ impl<S: Suite> Room<S> {
         }
         let staged = acting.stage.remove(&peer).is_some();
         for member in acting.directory.values_mut() {
-            member.avoid.retain(|node| *node != peer);
+            member.avoid.retain(|(node, _)| *node != peer);
         }
         self.event(Event::MemberLeft { peer, polite });
         if staged {

@@ -1,0 +1,115 @@
+//! A thousand random schedules: joins, leaves, crashes, partitions, loss, hands, drawn from a seed. After each step what
+//! must always hold is checked (see `support::check`); a failure names the seed that brings it back.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{CALM, Weather, World};
+use treehouse_room::{Cheap, Command, Protection};
+
+/// Members that one schedule has at most.
+const MEMBERS_MAX: usize = 24;
+/// What happens in one schedule.
+const STEPS: usize = 40;
+
+fn step(world: &mut World<Cheap>, cut_until: &mut Option<treehouse_room::Instant>) {
+    let inside = world.inside();
+    let pick = world.below(inside.len());
+    let someone = inside.get(pick).copied().filter(|ix| *ix != 0);
+    match (world.below(12), someone) {
+        (0..=3, _) if inside.len() < MEMBERS_MAX => {
+            let children_max = [0, 2, 4, 4, 8, 8][world.below(6)];
+            world.join(children_max);
+        }
+        (4, Some(ix)) => world.command(ix, Command::Leave),
+        (5 | 6, Some(ix)) => world.crash(ix),
+        (7, Some(ix)) => world.speak(ix),
+        (8, Some(ix)) => world.command(ix, Command::LowerHand),
+        (9, _) if cut_until.is_none() => {
+            let (modulus, rest) = (2 + world.below(3), world.below(2));
+            world.partition(|ix| u8::from(ix != 0 && ix % modulus == rest));
+            *cut_until = Some(world.now.after(Duration::from_secs(8)));
+        }
+        (10, _) => {
+            world.weather = Weather { loss: 0.05, drop: 0.02, jitter: Duration::from_millis(world.below(80) as u64) };
+        }
+        _ => world.weather = CALM,
+    }
+}
+
+fn run(seed: u64) {
+    let protection = [Protection::Off, Protection::Relays, Protection::All][(seed % 3) as usize];
+    let mut world = World::new(seed, protection);
+    world.open(4);
+    world.uncovered_max = Duration::from_secs(20);
+    let mut cut_until = None;
+    for _ in 0..6 {
+        world.join(4);
+    }
+    world.run_for(Duration::from_secs(2));
+    for _ in 0..STEPS {
+        step(&mut world, &mut cut_until);
+        let pause = Duration::from_millis(20 + world.below(800) as u64);
+        world.run_for(pause);
+        if cut_until.is_some_and(|until| until <= world.now) {
+            world.partition(|_| 0);
+            cut_until = None;
+        }
+    }
+    settle(&mut world);
+}
+
+/// In calm weather the room comes to rest, and everyone who is there hears everything.
+fn settle(world: &mut World<Cheap>) {
+    world.weather = CALM;
+    world.partition(|_| 0);
+    world.run_for(Duration::from_secs(25));
+    world.check_settled(false);
+    let Some(speaker) = world.inside().into_iter().find(|ix| *ix != 0) else { return };
+    world.speak(speaker);
+    world.run_for(Duration::from_secs(2));
+    let from = world.now;
+    world.run_for(Duration::from_secs(2));
+    let to = world.now;
+    world.run_for(Duration::from_secs(1));
+    assert!(world.nodes[speaker].captured.len() > 100, "the speaker speaks");
+    for ix in world.inside().into_iter().filter(|ix| *ix != speaker) {
+        world.assert_heard(speaker, ix, from, to);
+    }
+}
+
+/// Runs the seeds of one of four tests, so that they share the machine's cores.
+fn run_quarter(quarter: u64) {
+    for seed in (0..1000).filter(|seed| seed % 4 == quarter) {
+        let outcome = std::panic::catch_unwind(|| run(seed));
+        assert!(outcome.is_ok(), "schedule {seed} fails");
+    }
+}
+
+#[test]
+fn schedules_first_quarter() {
+    run_quarter(0);
+}
+
+#[test]
+fn schedules_second_quarter() {
+    run_quarter(1);
+}
+
+#[test]
+fn schedules_third_quarter() {
+    run_quarter(2);
+}
+
+#[test]
+fn schedules_fourth_quarter() {
+    run_quarter(3);
+}
+
+#[test]
+fn one() {
+    if let Ok(seed) = std::env::var("SEED") {
+        run(seed.parse().unwrap());
+    }
+}

@@ -1,0 +1,505 @@
+//! A scripted network in virtual time: many rooms, one queue of events, one seed.
+//!
+//! The network has delays from a plane, an in-order control stream and four in-order lanes a link, loss that delays what
+//! comes behind it on the same lane (as a reliable stream does) or drops the packet (as a full queue does), crashes that the
+//! other side notices only after an idle time, and partitions. After each step it checks what must always hold.
+
+#![allow(dead_code, reason = "each test uses its own part")]
+
+pub mod check;
+pub mod queue;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
+use treehouse_room::{
+    Cheap, Closing, Command, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Protection, Room, View,
+};
+use treehouse_wire::{
+    Address, Blob, Bytes, CaptureTime, Contact, FrameNumber, Level, List, NodeId, Suite, UnixSeconds, VoiceId,
+    control::Name,
+};
+
+use queue::Queue;
+
+/// The time of day at which every script starts.
+pub const WALL: u64 = 1_800_000_000;
+/// A crashed peer is noticed by its links after this, as QUIC's idle timeout does.
+const IDLE: Duration = Duration::from_secs(5);
+/// A dial that nobody answers fails after this.
+const DIAL: Duration = Duration::from_secs(4);
+
+pub type Ix = usize;
+
+/// What happens at a time.
+#[derive(Debug)]
+pub enum Happening {
+    Wake(Ix),
+    LinkUp { at: Ix, peer: Ix, link: u64 },
+    LinkDown { at: Ix, peer: Ix, link: u64 },
+    DialFailed { at: Ix, peer: NodeId },
+    Control { to: Ix, from: Ix, link: u64, bytes: Vec<u8> },
+    Media { to: Ix, from: Ix, link: u64, packet: Bytes },
+    Capture(Ix),
+    Check,
+}
+
+/// How the network treats packets.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// Share of messages that are lost once and come a round trip later, holding up what is behind them.
+    pub loss: f64,
+    /// Share of media packets that never come.
+    pub drop: f64,
+    /// Largest extra delay of a message.
+    pub jitter: Duration,
+}
+
+pub const CALM: Weather = Weather { loss: 0.0, drop: 0.0, jitter: Duration::ZERO };
+
+pub struct Node<S: Suite> {
+    pub room: Option<Room<S>>,
+    pub id: NodeId,
+    pub place: (f64, f64),
+    pub side: u8,
+    /// Link number by peer, as this end sees it.
+    pub links: BTreeMap<Ix, u64>,
+    pub events: Vec<(Instant, Event)>,
+    /// Frames played: when.
+    pub played: BTreeMap<(VoiceId, FrameNumber), Instant>,
+    pub speaking: bool,
+    pub next_frame: u32,
+    pub captured: BTreeMap<FrameNumber, Instant>,
+    pub joined_at: Option<Instant>,
+    pub uncovered_since: Option<Instant>,
+    /// Its place in the tree as of its last step.
+    pub view: Option<View>,
+    wake_at: Option<Instant>,
+}
+
+pub struct World<S: Suite> {
+    pub now: Instant,
+    pub suite: S,
+    pub nodes: Vec<Node<S>>,
+    pub index: BTreeMap<NodeId, Ix>,
+    pub weather: Weather,
+    pub protection: Protection,
+    pub invite: Option<Invite>,
+    pub forwarded: u64,
+    /// Longest time that a connected member may be without a feed that carries.
+    pub uncovered_max: Duration,
+    pub queue: Queue<Happening>,
+    /// When the last message of a stream arrives: control is stream 4.
+    streams: BTreeMap<(Ix, Ix, usize), Instant>,
+    link_count: u64,
+    rng: u64,
+}
+
+impl World<Cheap> {
+    pub fn new(seed: u64, protection: Protection) -> Self {
+        World::with_suite(Cheap, seed, protection)
+    }
+}
+
+impl<S: Suite> World<S> {
+    pub fn with_suite(suite: S, seed: u64, protection: Protection) -> Self {
+        let mut world = World {
+            now: Instant::from_micros(1_000_000),
+            suite,
+            nodes: Vec::new(),
+            index: BTreeMap::new(),
+            weather: CALM,
+            protection,
+            invite: None,
+            forwarded: 0,
+            uncovered_max: Duration::from_secs(10),
+            queue: Queue::default(),
+            streams: BTreeMap::new(),
+            link_count: 0,
+            rng: seed.wrapping_mul(2).wrapping_add(1),
+        };
+        world.queue.push(world.now, Happening::Check);
+        world
+    }
+
+    pub fn random(&mut self) -> u64 {
+        self.rng ^= self.rng << 13;
+        self.rng ^= self.rng >> 7;
+        self.rng ^= self.rng << 17;
+        self.rng.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        ((self.random() >> 33) as usize) % bound.max(1)
+    }
+
+    pub fn chance(&mut self, share: f64) -> bool {
+        share > 0.0 && ((self.random() >> 11) as f64) / ((1_u64 << 53) as f64) < share
+    }
+
+    fn seed_of(&mut self, tag: u8) -> [u8; 32] {
+        let mut seed = [tag; 32];
+        seed[..8].copy_from_slice(&self.random().to_le_bytes());
+        seed[8..16].copy_from_slice(&(self.nodes.len() as u64).to_le_bytes());
+        seed
+    }
+
+    fn add(&mut self, room: Room<S>) -> Ix {
+        let ix = self.nodes.len();
+        let place = ((self.below(1000) as f64) / 1000.0, (self.below(1000) as f64) / 1000.0);
+        self.index.insert(room.node(), ix);
+        self.nodes.push(Node {
+            id: room.node(),
+            room: Some(room),
+            place,
+            side: 0,
+            links: BTreeMap::new(),
+            events: Vec::new(),
+            played: BTreeMap::new(),
+            speaking: false,
+            next_frame: 0,
+            captured: BTreeMap::new(),
+            joined_at: None,
+            uncovered_since: None,
+            view: None,
+            wake_at: None,
+        });
+        ix
+    }
+
+    pub fn address(ix: Ix) -> Address {
+        Blob::truncated((ix as u32).to_be_bytes())
+    }
+
+    fn config(&mut self, name: &str, children_max: u8) -> Config {
+        Config { identity_seed: self.seed_of(1), random_seed: self.seed_of(2), name: Name::cleaned(name), children_max }
+    }
+
+    /// Opens the room; the host is node 0.
+    pub fn open(&mut self, children_max: u8) -> Ix {
+        let config = self.config("host", children_max);
+        let signer = self.suite.signer(&config.identity_seed);
+        let founder = NodeId(self.suite.public_key(&signer));
+        let salt = [7; 16];
+        let title = Name::cleaned("A room");
+        let charter = Charter { founder, salt, title, policy: Policy::Social, successors: List::default() };
+        let charter_statement = charter.sign(&self.suite, &signer);
+        let terms = Terms {
+            role: Role::Speaker,
+            not_before: UnixSeconds(WALL - 10),
+            expires: UnixSeconds(WALL + 7200),
+            uses: None,
+            depth: 0,
+        };
+        let contact = Contact { node: founder, addresses: List::truncated([Self::address(0)]) };
+        let bootstrap = [contact];
+        let holder = Holder::Bearer { seed: [9; 32] };
+        let invite = Invite::issue(&self.suite, &signer, founder, salt, terms, holder, bootstrap);
+        self.invite = Some(invite.expect("a valid invite"));
+        let host = HostConfig { charter, charter_statement, protection: self.protection, media_seed: None };
+        let room = Room::host(self.now, UnixSeconds(WALL), self.suite.clone(), config, host);
+        let ix = self.add(room);
+        self.input(ix, Input::Listening(vec![Self::address(ix)]));
+        ix
+    }
+
+    /// A node joins.
+    pub fn join(&mut self, children_max: u8) -> Ix {
+        let name = format!("member {}", self.nodes.len());
+        let config = self.config(&name, children_max);
+        let invite = self.invite.clone().expect("the room is open");
+        let room = Room::join(self.now, UnixSeconds(WALL), self.suite.clone(), config, JoinConfig { invite });
+        let ix = self.add(room);
+        let reachable = if children_max > 0 { vec![Self::address(ix)] } else { Vec::new() };
+        self.input(ix, Input::Listening(reachable));
+        ix
+    }
+
+    /// Brings a node to the stage and lets it talk.
+    pub fn speak(&mut self, ix: Ix) {
+        let media_seed = self.seed_of(3);
+        self.nodes[ix].next_frame = 0;
+        self.nodes[ix].captured.clear();
+        self.command(ix, Command::RaiseHand { media_seed });
+        if !self.nodes[ix].speaking {
+            self.nodes[ix].speaking = true;
+            self.queue.push(self.now, Happening::Capture(ix));
+        }
+    }
+
+    pub fn command(&mut self, ix: Ix, command: Command) {
+        self.input(ix, Input::Command(command));
+    }
+
+    /// The process is killed: nobody is told.
+    pub fn crash(&mut self, ix: Ix) {
+        self.nodes[ix].room = None;
+        self.nodes[ix].view = None;
+        self.nodes[ix].speaking = false;
+        let links = std::mem::take(&mut self.nodes[ix].links);
+        for (peer, link) in links {
+            self.queue.push(self.now.after(IDLE), Happening::LinkDown { at: peer, peer: ix, link });
+        }
+    }
+
+    /// Puts nodes on one side of a partition or another; links across it die after the idle time.
+    pub fn partition(&mut self, side: impl Fn(Ix) -> u8) {
+        for ix in 0..self.nodes.len() {
+            self.nodes[ix].side = side(ix);
+        }
+        for at in 0..self.nodes.len() {
+            let links = self.nodes[at].links.iter().map(|(peer, link)| (*peer, *link));
+            let cut: Vec<_> = links.filter(|(peer, _)| self.is_cut(at, *peer)).collect();
+            for (peer, link) in cut {
+                self.queue.push(self.now.after(IDLE), Happening::LinkDown { at, peer, link });
+            }
+        }
+    }
+
+    pub fn is_cut(&self, a: Ix, b: Ix) -> bool {
+        self.nodes[a].side != self.nodes[b].side
+    }
+
+    pub fn room(&self, ix: Ix) -> &Room<S> {
+        self.nodes[ix].room.as_ref().expect("the node is alive")
+    }
+
+    pub fn is_alive(&self, ix: Ix) -> bool {
+        self.nodes[ix].room.is_some()
+    }
+
+    pub fn alive(&self) -> Vec<Ix> {
+        (0..self.nodes.len()).filter(|ix| self.is_alive(*ix)).collect()
+    }
+
+    /// Members that were admitted and are still there.
+    pub fn inside(&self) -> Vec<Ix> {
+        self.alive().into_iter().filter(|ix| self.room(*ix).view().inside).collect()
+    }
+
+    fn delay(&mut self, a: Ix, b: Ix) -> Duration {
+        let (pa, pb) = (self.nodes[a].place, self.nodes[b].place);
+        let distance = ((pa.0 - pb.0).powi(2) + (pa.1 - pb.1).powi(2)).sqrt();
+        let jitter = self.weather.jitter.mul_f64((self.below(1000) as f64) / 1000.0);
+        Duration::from_micros(2000) + Duration::from_micros((distance * 60_000.0) as u64) + jitter
+    }
+
+    /// Runs until `until`.
+    pub fn run_until(&mut self, until: Instant) {
+        while let Some((at, happening)) = self.queue.pop_before(until) {
+            self.now = self.now.max(at);
+            self.happen(happening);
+        }
+        self.now = until;
+    }
+
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now.after(time));
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Wake(ix) => self.wake(ix),
+            Happening::LinkUp { at, peer, link } => self.link_up(at, peer, link),
+            Happening::LinkDown { at, peer, link } => {
+                if self.nodes[at].links.get(&peer) == Some(&link) {
+                    self.nodes[at].links.remove(&peer);
+                    let peer = self.nodes[peer].id;
+                    self.input(at, Input::LinkDown { peer });
+                }
+            }
+            Happening::DialFailed { at, peer } => {
+                let attempts = vec![(Self::address(0), "nobody answers".to_owned())];
+                self.input(at, Input::DialFailed { peer, attempts });
+            }
+            Happening::Control { to, from, link, bytes } => {
+                if self.nodes[to].links.get(&from) == Some(&link) && !self.is_cut(to, from) {
+                    let from = self.nodes[from].id;
+                    self.input(to, Input::Control { from, bytes: &bytes });
+                }
+            }
+            Happening::Media { to, from, link, packet } => {
+                if self.nodes[to].links.get(&from) == Some(&link) && !self.is_cut(to, from) {
+                    let from = self.nodes[from].id;
+                    self.input(to, Input::Media { from, packet });
+                }
+            }
+            Happening::Capture(ix) => self.capture(ix),
+            Happening::Check => {
+                self.check_all();
+                self.queue.push(self.now.after(Duration::from_millis(50)), Happening::Check);
+            }
+        }
+    }
+
+    fn wake(&mut self, ix: Ix) {
+        let now = self.now;
+        let due = self.nodes[ix].room.as_ref().and_then(Room::poll_timeout).is_some_and(|(at, _)| at <= now);
+        self.nodes[ix].wake_at = None;
+        if due && let Some(room) = self.nodes[ix].room.as_mut() {
+            room.handle_timeout(now);
+        }
+        self.drain(ix);
+    }
+
+    fn link_up(&mut self, at: Ix, peer: Ix, link: u64) {
+        if self.is_alive(at) && self.is_alive(peer) && !self.is_cut(at, peer) {
+            // A second connection between two nodes is the driver's business: the room knows one link.
+            if self.nodes[at].links.insert(peer, link).is_some() {
+                return;
+            }
+            let peer = self.nodes[peer].id;
+            self.input(at, Input::LinkUp { peer });
+        }
+    }
+
+    fn capture(&mut self, ix: Ix) {
+        let now = self.now;
+        if !self.is_alive(ix) || !self.nodes[ix].speaking {
+            return;
+        }
+        let number = FrameNumber(self.nodes[ix].next_frame);
+        let opus = Bytes::from(format!("{ix}:{}", number.0));
+        let captured = CaptureTime(u64::from(number.0) * 960);
+        let level = Level::from_minus_dbov(30);
+        let room = self.nodes[ix].room.as_mut().expect("alive");
+        if room.handle_input(now, Input::Captured { number, captured, level, opus }).is_ok() {
+            self.nodes[ix].captured.insert(number, now);
+            self.nodes[ix].next_frame += 1;
+        }
+        self.drain(ix);
+        self.queue.push(now.after(Duration::from_millis(20)), Happening::Capture(ix));
+    }
+
+    pub fn input(&mut self, ix: Ix, input: Input<'_>) {
+        let now = self.now;
+        if let Some(room) = self.nodes[ix].room.as_mut() {
+            // A peer's mistake is in the events; a command that cannot be done is a mistake of the script.
+            let outcome = room.handle_input(now, input);
+            assert!(
+                !matches!(outcome, Err(error) if !matches!(error, treehouse_room::RoomError::Peer(_) | treehouse_room::RoomError::Closed)),
+                "{outcome:?}"
+            );
+        }
+        self.drain(ix);
+    }
+
+    fn drain(&mut self, ix: Ix) {
+        while let Some(output) = self.nodes[ix].room.as_mut().and_then(Room::poll_output) {
+            self.output(ix, output);
+        }
+        let next = self.nodes[ix].room.as_ref().and_then(Room::poll_timeout).map(|(at, _)| at);
+        if let Some(at) = next
+            && self.nodes[ix].wake_at.is_none_or(|wake| wake > at)
+        {
+            self.nodes[ix].wake_at = Some(at);
+            self.queue.push(at.max(self.now), Happening::Wake(ix));
+        }
+        self.check_step(ix);
+    }
+
+    fn output(&mut self, ix: Ix, output: Output) {
+        match output {
+            Output::Dial { peer, addresses } => self.dial(ix, peer, &addresses),
+            Output::Hangup { peer } => self.hang_up(ix, peer),
+            Output::Send { to, bytes } => {
+                if let Some((peer, link, at)) = self.transit(ix, &to, 4) {
+                    self.queue.push(at, Happening::Control { to: peer, from: ix, link, bytes });
+                }
+            }
+            Output::Forward { to, lane, packet, .. } => {
+                for to in to {
+                    self.forwarded += 1;
+                    if self.chance(self.weather.drop) {
+                        continue;
+                    }
+                    if let Some((peer, link, at)) = self.transit(ix, &to, lane) {
+                        self.queue.push(at, Happening::Media { to: peer, from: ix, link, packet: packet.clone() });
+                    }
+                }
+            }
+            Output::Play(frame) => {
+                let speaker = self.index[&frame.speaker];
+                let genuine = format!("{speaker}:{}", frame.number.0);
+                assert_eq!(frame.opus, genuine.as_bytes(), "only what the speaker said is played");
+                let again = self.nodes[ix].played.insert((frame.voice, frame.number), self.now);
+                assert_eq!(again, None, "no frame is played twice");
+            }
+            Output::Event(event) => {
+                match &event {
+                    Event::Admitted { .. } => self.nodes[ix].joined_at = Some(self.now),
+                    Event::Closed(Closing::Left | Closing::ByHost) => self.nodes[ix].speaking = false,
+                    _ => {}
+                }
+                self.nodes[ix].events.push((self.now, event));
+            }
+        }
+    }
+
+    fn dial(&mut self, ix: Ix, peer: NodeId, addresses: &[Address]) {
+        let target = addresses.first().and_then(|address| Some(u32::from_be_bytes(address.as_ref().try_into().ok()?)));
+        let target = target.map(|target| target as Ix).filter(|target| *target < self.nodes.len());
+        let answered = target.filter(|target| self.is_alive(*target) && !self.is_cut(ix, *target));
+        let Some(target) = answered else {
+            return self.queue.push(self.now.after(DIAL), Happening::DialFailed { at: ix, peer });
+        };
+        self.link_count += 1;
+        let (link, trip) = (self.link_count, self.delay(ix, target) * 3);
+        if let Some(existing) = self.nodes[ix].links.get(&target).copied() {
+            // The other side has connected meanwhile.
+            return self.queue.push(self.now.after(trip), Happening::LinkUp { at: ix, peer: target, link: existing });
+        }
+        self.queue.push(self.now.after(trip), Happening::LinkUp { at: target, peer: ix, link });
+        self.queue.push(self.now.after(trip), Happening::LinkUp { at: ix, peer: target, link });
+    }
+
+    fn hang_up(&mut self, ix: Ix, peer: NodeId) {
+        let peer = self.index[&peer];
+        if let Some((_, link, at)) = self.transit(ix, &self.nodes[peer].id.clone(), 4) {
+            self.queue.push(at, Happening::LinkDown { at: peer, peer: ix, link });
+            self.nodes[ix].links.remove(&peer);
+        }
+    }
+
+    /// When something that is sent now on a stream arrives: in order on its stream, later where it was lost once.
+    fn transit(&mut self, from: Ix, to: &NodeId, stream: usize) -> Option<(Ix, u64, Instant)> {
+        let peer = *self.index.get(to)?;
+        let link = *self.nodes[from].links.get(&peer)?;
+        let mut delay = self.delay(from, peer);
+        if self.chance(self.weather.loss) {
+            delay += delay * 2 + Duration::from_millis(25);
+        }
+        let slot = self.streams.entry((from, peer, stream)).or_default();
+        *slot = (*slot).max(self.now.after(delay));
+        Some((peer, link, *slot))
+    }
+
+    /// Frames of `speaker` captured in a span that `ix` has not played.
+    pub fn missing(&self, speaker: Ix, ix: Ix, from: Instant, to: Instant) -> BTreeSet<FrameNumber> {
+        let captured = self.nodes[speaker].captured.iter().filter(|(_, at)| **at >= from && **at < to);
+        let played: BTreeSet<FrameNumber> = self.nodes[ix].played.keys().map(|(_, number)| *number).collect();
+        captured.map(|(number, _)| *number).filter(|number| !played.contains(number)).collect()
+    }
+
+    /// `ix` has played every frame that `speaker` captured in a span; what happened to it is shown where not.
+    pub fn assert_heard(&self, speaker: Ix, ix: Ix, from: Instant, to: Instant) {
+        let missing = self.missing(speaker, ix, from, to);
+        let events: Vec<_> = self.nodes[ix].events.iter().filter(|(at, _)| *at >= from).collect();
+        assert!(missing.is_empty(), "node {ix} misses {missing:?} since {from:?}; {events:#?}");
+    }
+
+    /// The longest time between two frames of one voice in a span.
+    pub fn gap_max(&self, ix: Ix, from: Instant, to: Instant) -> Duration {
+        let mut at: Vec<Instant> =
+            self.nodes[ix].played.values().copied().filter(|at| *at >= from && *at < to).collect();
+        at.sort_unstable();
+        at.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or(Duration::MAX)
+    }
+
+    pub fn has_event(&self, ix: Ix, wanted: impl Fn(&Event) -> bool) -> bool {
+        self.nodes[ix].events.iter().any(|(_, event)| wanted(event))
+    }
+}
