@@ -2,16 +2,98 @@
 //!
 //! * [`cli`]: the command line; [`failure`]: why the program ends without success.
 //! * [`identity`]: the key that is this node's name, in a file; [`peer`]: how it is written.
+//! * [`host`], [`join`]: how a room is opened and entered; [`session`]: one node in it, from its start to its end.
+//! * [`events`]: what a node tells a program; [`view`], [`terminal`]: what it shows to a person.
+//! * [`inspect`]: what an invite says.
 //! * [`demo`]: a whole room of real processes on one machine, checked frame by frame.
-//! * [`framelog`], [`stats`], [`clock`], [`output`], [`duration`]: what these are made of.
+//! * [`framelog`], [`stats`], [`clock`], [`output`], [`duration`], [`process`]: what these are made of.
 
 pub mod cli;
 pub mod clock;
 pub mod demo;
 pub mod duration;
+pub mod events;
 pub mod failure;
 pub mod framelog;
+pub mod host;
 pub mod identity;
+pub mod inspect;
+pub mod join;
 pub mod output;
 pub mod peer;
+pub mod process;
+pub mod session;
 pub mod stats;
+pub mod terminal;
+pub mod view;
+
+use std::{io, process::ExitCode, time::Duration};
+
+use tokio::runtime::Builder;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command, IdentityCommand, InspectArgs, InviteCommand};
+use failure::Failure;
+use identity::Identity;
+
+/// How long tasks that are still under way may take once the work is done.
+const SHUTDOWN_MAX: Duration = Duration::from_millis(500);
+
+/// Does what the command line asks for. What went wrong is one sentence on standard error.
+pub fn run(cli: Cli) -> ExitCode {
+    log_to_stderr();
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("treehouse: {failure}");
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+/// Warnings and worse, unless `RUST_LOG` says otherwise.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Host(args) => block_on(host::run(args)),
+        Command::Join(args) => block_on(join::run(args)),
+        Command::Demo(args) => block_on(demo::run(&args)),
+        Command::Invite(InviteCommand::Inspect(args)) => inspect(&args),
+        Command::Identity(IdentityCommand::Show) => show_identity(),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("cannot start: {error}; close other programs and try again")))?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    outcome
+}
+
+fn inspect(args: &InspectArgs) -> Result<(), Failure> {
+    let invite = inspect::read(&args.invite)?;
+    let (report, verified) = inspect::report(&invite, inspect::now());
+    if args.json {
+        println!("{}", serde_json::to_string(&report).unwrap_or_default());
+    } else {
+        println!("{}", report.lines().join("\n"));
+    }
+    verified
+}
+
+fn show_identity() -> Result<(), Failure> {
+    let identity = Identity::load(&identity::data_folder()?)?;
+    println!("{}", peer::peer_id(&identity.node()));
+    if let Some(path) = &identity.path {
+        println!("kept in {}: whoever has this file is you", path.display());
+    }
+    Ok(())
+}

@@ -1,2 +1,9 @@
 //! The treehouse program.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    treehouse::run(treehouse::cli::Cli::parse())
+}

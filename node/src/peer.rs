@@ -2,14 +2,9 @@
 
 use treehouse_wire::NodeId;
 
-/// Multihash "identity" of 36 bytes, then the protobuf of an Ed25519 public key of 32 bytes (libp2p peer-ids
-/// specification).
-const ED25519_PREFIX: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
-
-/// The libp2p peer id of a node, such as `12D3KooW…`.
+/// The libp2p peer id of a node, such as `12D3KooW…`; its bytes in hexadecimal where they are no key.
 pub fn peer_id(node: &NodeId) -> String {
-    let bytes: Vec<u8> = ED25519_PREFIX.iter().chain(&node.0).copied().collect();
-    bs58::encode(bytes).into_string()
+    treehouse_net::peer_id(node).map_or_else(|| node.to_string(), |peer| peer.to_string())
 }
 
 /// The last six characters of a peer id, which differ where the first ones never do.
@@ -24,7 +19,11 @@ mod tests {
     #[test]
     fn a_peer_id_is_the_one_of_the_libp2p_specification() {
         // The Ed25519 public key among the test vectors of the libp2p peer-ids specification.
-        let key = *b"\x1e\xd1\xe8\xfa\xe2\xc4\xa1\x44\xb8\xbe\x8f\xd4\xb4\x7b\xf3\xd3\xb3\x4b\x87\x1c\x3c\xac\xf6\x01\x0f\x0e\x42\xd4\x74\xfc\xe2\x7e";
+        let mut key = [0; 32];
+        let hex = "1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e";
+        for (byte, digits) in key.iter_mut().zip(hex.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).expect("ascii"), 16).expect("hexadecimal");
+        }
         assert_eq!(peer_id(&NodeId(key)), "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq");
     }
 

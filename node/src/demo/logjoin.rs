@@ -49,6 +49,7 @@ pub struct Listened {
     verified: HashMap<(VoiceId, u32), u64>,
     played: HashMap<(VoiceId, u32), (Outcome, u64)>,
     first_audio_ns: Option<u64>,
+    last_audio_ns: u64,
     /// Entries that the log lacks, because the disk was too slow; absent where the log has no end.
     pub dropped: Option<u64>,
 }
@@ -73,6 +74,7 @@ impl Listened {
     fn add_played(&mut self, voice: VoiceId, frame: u32, outcome: Outcome, at_ns: u64) {
         self.played.entry((voice, frame)).or_insert((outcome, at_ns));
         if outcome == Outcome::Decoded {
+            self.last_audio_ns = self.last_audio_ns.max(at_ns);
             self.first_audio_ns = Some(self.first_audio_ns.map_or(at_ns, |first| first.min(at_ns)));
         }
     }
@@ -80,6 +82,11 @@ impl Listened {
     /// Distinct frames that came.
     pub fn frames_verified(&self) -> u64 {
         self.verified.len() as u64
+    }
+
+    /// From the first decoded sample to the last, in seconds.
+    pub fn seconds(&self) -> f64 {
+        self.first_audio_ns.map_or(0.0, |first| self.last_audio_ns.saturating_sub(first) as f64 / 1e9)
     }
 
     /// When the first decoded sample left the mixer.

@@ -1,0 +1,281 @@
+//! What a session does about what happens.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use treehouse_audio::Say;
+use treehouse_invite::{Role, StageMember};
+use treehouse_net::address_text;
+use treehouse_room::{Command, Event as RoomEvent, JoinFailure};
+use treehouse_wire::{NodeId, VoiceId};
+
+use super::{
+    Part, Session,
+    sound::{Told, start_voice},
+    stop,
+};
+use crate::{
+    events::{self, Event, Stats, from_room},
+    failure::Failure,
+    framelog::Entry,
+    identity::random_seed,
+    peer::peer_id,
+    process,
+};
+
+/// The session looks around this often: at the view, at who has ceased to speak.
+const LOOK: Duration = Duration::from_millis(100);
+/// Counters are told once in so many looks.
+const STATS_EVERY: u32 = 10;
+/// From the end of the own voice to the goodbye, so that its last frames are still somebody's who is on stage.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+/// A room that was told to end does so within this.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
+
+/// Why a session is over.
+enum End {
+    /// Somebody wanted it to stop.
+    Stopped,
+    /// The room has ended.
+    Room(&'static str),
+    /// It could not be joined, or the network has stopped.
+    Failed(Failure, &'static str),
+}
+
+impl Session {
+    /// Follows the room until it ends or somebody wants to stop, and leaves in order.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] where the room could not be joined or the network stopped.
+    pub async fn stay(mut self) -> Result<(), Failure> {
+        let end = self.follow().await;
+        self.leave(end).await
+    }
+
+    async fn follow(&mut self) -> End {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = 0_u32;
+        loop {
+            let Some(handle) = &mut self.handle else {
+                return End::Failed(Failure::Failed("there is no room".to_owned()), "failed");
+            };
+            tokio::select! {
+                event = handle.event() => match event {
+                    Some(event) => if let Some(end) = self.on_event(&event).await { return end },
+                    None => {
+                        let sentence = "the network has stopped: look into the log and start again";
+                        return End::Failed(Failure::Failed(sentence.to_owned()), "failed");
+                    }
+                },
+                Some(told) = self.told.recv() => self.on_told(told).await,
+                () = self.stops.wait() => return End::Stopped,
+                _ = look.tick() => {
+                    looks = looks.wrapping_add(1);
+                    self.look_around(looks);
+                    if self.outlet.is_broken() {
+                        return End::Stopped;
+                    }
+                }
+            }
+        }
+    }
+
+    fn look_around(&mut self, looks: u32) {
+        let now = Instant::now();
+        for node in self.speaking.ceased(now) {
+            self.outlet.event(Event::Speaking { peer: peer_id(&node), on: false });
+        }
+        self.outlet.refresh(now);
+        if looks.is_multiple_of(STATS_EVERY) && self.outlet.is_json() {
+            let stats = self.stats();
+            self.outlet.event(Event::Stats(stats));
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let counted = self.handle.as_ref().map(treehouse_net::Handle::stats).unwrap_or_default();
+        Stats {
+            frames_sent: counted.frames_sent,
+            frames_received: counted.frames_received,
+            frames_verified: self.ears.frames_verified(),
+            frames_unsent: counted.captured_dropped,
+            packets_dropped: counted.packets_dropped,
+            cpu_ms: process::cpu_ms(),
+            rss_kib_max: process::rss_kib_max(),
+        }
+    }
+
+    async fn on_event(&mut self, event: &RoomEvent) -> Option<End> {
+        if let RoomEvent::Closed(closing) = event {
+            return Some(End::Room(events::closing_word(*closing)));
+        }
+        let after_ms = self.began.elapsed().as_millis() as u64;
+        self.outlet.event(from_room(event, after_ms, address_text));
+        match event {
+            RoomEvent::Admitted { role, .. } => self.on_admitted(*role).await,
+            RoomEvent::JoinFailed(failure) => return Some(join_failed(failure)),
+            RoomEvent::MemberJoined { peer, role, .. } => {
+                self.roles.insert(*peer, *role);
+            }
+            RoomEvent::MemberLeft { peer, .. } => {
+                self.roles.remove(peer);
+            }
+            RoomEvent::Hand { peer, raised: true, .. } => self.on_hand(*peer).await,
+            RoomEvent::Stage(members) => self.on_stage(members).await,
+            _ => {}
+        }
+        None
+    }
+
+    /// A member that has something to say raises its hand as soon as it is in.
+    async fn on_admitted(&mut self, role: Role) {
+        if self.admitted {
+            return;
+        }
+        self.admitted = true;
+        if self.part != Part::Member || self.setup.say == Say::None {
+            return;
+        }
+        if role < Role::Speaker {
+            let notice = "your invite lets you listen, not speak: you stay in the audience".to_owned();
+            return self.outlet.event(Event::Sound { notice });
+        }
+        match random_seed() {
+            Ok(seed) => self.command(Command::RaiseHand { media_seed: *seed }).await,
+            Err(error) => self.outlet.event(Event::Sound { notice: format!("you cannot speak: {error}") }),
+        }
+    }
+
+    /// Host: whoever's invite grants a speaker's role comes onto the stage.
+    async fn on_hand(&mut self, peer: NodeId) {
+        if self.part == Part::Host && self.roles.get(&peer).is_some_and(|role| *role >= Role::Speaker) {
+            self.command(Command::Promote(peer)).await;
+        }
+    }
+
+    /// Speaks as long as this node is on stage.
+    async fn on_stage(&mut self, members: &[StageMember]) {
+        let claim = members.iter().find(|member| member.node == self.node).and_then(|member| member.claim.as_ref());
+        match (claim.map(|claim| claim.key.voice()), self.voice.is_some()) {
+            (Some(voice), false) => self.speak(voice).await,
+            (None, true) => self.fall_silent().await,
+            _ => {}
+        }
+    }
+
+    async fn speak(&mut self, voice: VoiceId) {
+        if self.spoken || self.setup.say == Say::None {
+            return;
+        }
+        let Some(mut sender) = self.handle.as_ref().map(treehouse_net::Handle::captured) else { return };
+        let send = move |frame| sender.send(frame);
+        match start_voice(self.setup.say.clone(), (self.node, voice), self.taps.clone(), send).await {
+            Ok(capture) => {
+                self.voice = Some(capture);
+                self.outlet.event(Event::Live { voice: Some(voice.to_string()) });
+            }
+            Err(error) => {
+                self.spoken = true;
+                self.outlet.event(Event::Sound { notice: format!("you are not heard: {error}") });
+                self.command(Command::LowerHand).await;
+            }
+        }
+    }
+
+    /// Stops the own voice; its thread ends within a frame.
+    async fn fall_silent(&mut self) {
+        if let Some(voice) = self.voice.take() {
+            self.spoken = true;
+            let _ = tokio::task::spawn_blocking(move || voice.stop()).await;
+        }
+    }
+
+    async fn on_told(&mut self, told: Told) {
+        match told {
+            Told::Level(node, level) => {
+                let (now, peer) = (Instant::now(), peer_id(&node));
+                self.outlet.level(&peer, level.minus_dbov(), now);
+                if self.speaking.level(node, level, now) {
+                    self.outlet.event(Event::Speaking { peer, on: true });
+                }
+            }
+            Told::FirstAudio(at) => {
+                let after_ms = at.duration_since(self.began).as_millis() as u64;
+                self.outlet.event(Event::FirstAudio { after_ms });
+            }
+            Told::Notice(notice) => self.outlet.event(Event::Sound { notice }),
+            Told::VoiceOver => {
+                self.outlet.event(Event::Sound { notice: "you have said all that you had to say".to_owned() });
+                self.fall_silent().await;
+                sleep(LAST_WORDS).await;
+                self.command(Command::LowerHand).await;
+            }
+        }
+    }
+
+    async fn command(&mut self, command: Command) {
+        if let Some(handle) = &self.handle {
+            handle.command(command).await;
+        }
+    }
+
+    /// The own voice ends first, then the neighbours are told, then the sound ends, then the logs.
+    async fn leave(mut self, end: End) -> Result<(), Failure> {
+        stop::end_at_once();
+        let spoke = self.voice.is_some();
+        self.fall_silent().await;
+        let (reason, outcome) = match end {
+            End::Stopped => {
+                if spoke {
+                    sleep(LAST_WORDS).await;
+                }
+                self.say_goodbye().await;
+                ("left", Ok(()))
+            }
+            End::Room(reason) => (reason, Ok(())),
+            End::Failed(failure, reason) => (reason, Err(failure)),
+        };
+        let stats = self.stats();
+        if let Some(handle) = self.handle.take() {
+            let _ = timeout(LEAVE_MAX, handle.stop()).await;
+        }
+        self.ears.close().await;
+        if let (Some(log), Some(lines)) = (self.taps.log.take(), self.frame_log.take()) {
+            log.send(Entry::End { dropped: log.dropped() });
+            lines.finish();
+        }
+        if self.outlet.is_json() {
+            self.outlet.event(Event::Stats(stats));
+        }
+        self.outlet.close(reason);
+        outcome
+    }
+
+    /// Tells the room, and waits until it has ended.
+    async fn say_goodbye(&mut self) {
+        self.command(Command::Leave).await;
+        let Some(handle) = &mut self.handle else { return };
+        let over = async {
+            loop {
+                match handle.event().await {
+                    None | Some(RoomEvent::Closed(_)) => return,
+                    Some(_) => {}
+                }
+            }
+        };
+        let _ = timeout(LEAVE_MAX, over).await;
+    }
+}
+
+fn join_failed(failure: &JoinFailure) -> End {
+    let mut sentence = events::join_failure(failure).to_owned();
+    if let JoinFailure::Unanswered { attempts } = failure {
+        let tried: Vec<String> =
+            attempts.iter().map(|(address, reason)| format!("{}: {reason}", address_text(address))).collect();
+        if !tried.is_empty() {
+            sentence = format!("{sentence} (tried {})", tried.join("; "));
+        }
+    }
+    End::Failed(Failure::Failed(sentence), "join_failed")
+}
