@@ -4,4 +4,6 @@
 //! `docs/architecture.md` that a program can check.
 
 pub mod parsers;
+pub mod program;
+pub mod speech;
 pub mod tree;

@@ -1,0 +1,160 @@
+//! Microphone to speakers through a real sound server: what is played into one node's microphone comes out of another's
+//! speakers.
+//!
+//! The server is PulseAudio with two null sinks. `paplay` plays into the first, whose monitor is the host's microphone;
+//! the listener plays into the second, whose monitor `parec` records.
+
+use std::{
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use treehouse_tests::{
+    program::Program,
+    speech::{missing, must_run, score, wav_of_raw, write_clips},
+};
+
+/// A step of a room on one machine takes far less.
+const LIMIT: Duration = Duration::from_secs(20);
+/// Recorders start this long before there is something to record.
+const HEAD_START: Duration = Duration::from_secs(2);
+/// What is under way when the last word was said arrives within this.
+const TAIL: Duration = Duration::from_secs(2);
+/// Two clocks of null sinks and two resamplers are on the way, so less is asked than of files.
+const PESQ_MIN: f64 = 3.0;
+/// Of each second of speech with the same second as heard.
+const WINDOW_CORRELATION_MIN: f64 = 0.7;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let lacking = missing(&["pulseaudio", "pactl", "paplay", "parec"]).filter(|_| !must_run());
+    if let Some(lacking) = &lacking {
+        eprintln!("sound: skipped, {lacking}");
+    }
+    let trial = Trial::test("speech_goes_from_microphone_to_speakers", speech_goes_from_microphone_to_speakers);
+    libtest_mimic::run(&arguments, vec![trial.with_ignored_flag(lacking.is_some())]).exit();
+}
+
+/// A sound server of our own, with a microphone to play into and speakers to record from. Killed when dropped.
+struct SoundServer {
+    server: Child,
+    folder: PathBuf,
+}
+
+impl SoundServer {
+    fn start(folder: &Path) -> Self {
+        let folder = folder.join("pulse");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+        let mut command = Command::new("pulseaudio");
+        command.args(["-n", "--daemonize=no", "--exit-idle-time=-1", "-L", "module-native-protocol-unix"]);
+        for sink in ["mic", "spk"] {
+            command.args(["-L", &format!("module-null-sink sink_name={sink} rate=48000 channels=1")]);
+        }
+        let log = File::create(folder.join("log")).unwrap();
+        let server = in_folder(&mut command, &folder).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let server = SoundServer { server, folder };
+        let end = Instant::now() + LIMIT;
+        while !server.control(&["info"]) {
+            assert!(
+                Instant::now() < end,
+                "no sound server: {}",
+                fs::read_to_string(server.folder.join("log")).unwrap()
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert!(server.control(&["set-default-source", "mic.monitor"]) && server.control(&["set-default-sink", "spk"]));
+        server
+    }
+
+    fn control(&self, arguments: &[&str]) -> bool {
+        let mut command = Command::new("pactl");
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        in_folder(&mut command, &self.folder).status().unwrap().success()
+    }
+
+    /// Records what the speakers play until it is dropped.
+    fn record(&self, raw: &Path) -> Recorder {
+        let mut command = Command::new("parec");
+        command.args(["--device=spk.monitor", "--format=s16le", "--rate=48000", "--channels=1", "--latency-msec=50"]);
+        Recorder(in_folder(&mut command, &self.folder).stdout(File::create(raw).unwrap()).spawn().unwrap())
+    }
+
+    /// Plays a file into the microphone, to its end.
+    fn play(&self, file: &Path) {
+        let mut command = Command::new("paplay");
+        command.arg("--device=mic").arg(file);
+        assert!(in_folder(&mut command, &self.folder).status().unwrap().success());
+    }
+
+    /// Starts a node that uses this server.
+    fn node(&self, folder: &Path, name: &str, arguments: &[&str]) -> Program {
+        let socket = format!("unix:{}", self.folder.join("pulse/native").display());
+        let variables = [
+            ("XDG_RUNTIME_DIR", self.folder.as_os_str()),
+            ("HOME", self.folder.as_os_str()),
+            ("PULSE_SERVER", socket.as_ref()),
+        ];
+        Program::start_with(folder, name, arguments, &variables)
+    }
+}
+
+impl Drop for SoundServer {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+struct Recorder(Child);
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn in_folder<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
+    command.env("HOME", folder).env("XDG_RUNTIME_DIR", folder).env_remove("PULSE_SERVER").stdin(Stdio::null())
+}
+
+fn speech_goes_from_microphone_to_speakers() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let (said, raw, heard) = (folder.join("said.wav"), folder.join("heard.raw"), folder.join("heard.wav"));
+    let _ = write_clips(&said);
+    let server = SoundServer::start(folder);
+
+    let listen = "/ip4/127.0.0.1/udp/0/quic-v1";
+    let mut host =
+        server.node(folder, "host", &["host", "--say", "mic", "--hear", "none", "--listen", listen, "--json"]);
+    let invite = host.wait_for("invite", LIMIT)["invite"].as_str().unwrap_or_default().to_owned();
+    let mut listener = server.node(folder, "listener", &["join", &invite, "--hear", "speakers", "--json"]);
+    listener.wait_for("admitted", LIMIT);
+    listener.wait_for("first_audio", LIMIT);
+
+    let recorder = server.record(&raw);
+    thread::sleep(HEAD_START);
+    server.play(&said);
+    thread::sleep(TAIL);
+    drop(recorder);
+
+    for program in [listener, host] {
+        program.interrupt();
+        let finished = program.finish(LIMIT);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+    wav_of_raw(&raw, &heard);
+    let score = score(&said, &heard);
+    println!("{score:?}");
+    assert!(score.worst_window() >= WINDOW_CORRELATION_MIN, "{score:?}");
+    assert!(score.pesq >= PESQ_MIN, "{score:?}");
+    Ok(())
+}
