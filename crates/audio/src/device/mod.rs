@@ -4,6 +4,9 @@
 //! hang; the thread that encodes or mixes only ever sees the end of a lock-free ring. The callbacks, which run on the
 //! sound system's thread, copy samples to or from that ring and count; they take no lock and allocate nothing.
 //!
+//! A microphone that delivers much less than its rate is opened again with larger callbacks: through PulseAudio, sound
+//! that comes in blocks larger than a callback is cut down to one, and how large they are depends on who else uses it.
+//!
 //! A device that reports an error, or whose callbacks cease, is lost: its thread says so, opens the device anew after
 //! 0.2 s, then 0.4 s and so on up to 5 s, and hands over a new ring. There is no silent fallback to a device that only
 //! pretends: ALSA's `null`, which runs free at a thousand times real time, is refused by name and by speed.
@@ -28,6 +31,12 @@ pub(crate) const RING_SAMPLES: usize = 96_000;
 const LOOK: Duration = Duration::from_millis(200);
 /// Callbacks come every 10 ms; a device without any for this long is lost.
 const STALL: Duration = Duration::from_secs(3);
+/// Time between callbacks, in milliseconds: at first, and where a microphone needs more, at most.
+const CALLBACK_MS: (u32, u32) = (10, 80);
+/// How long a microphone is watched before it is said to deliver too little; opening takes half a second of it.
+const SHORT_AFTER: Duration = Duration::from_millis(1_000);
+/// Less than this share of its rate is too little.
+const SHORT_PERCENT: u64 = 85;
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Opening takes longer than this only where the sound server hangs.
@@ -110,21 +119,21 @@ pub enum DeviceReport {
 /// The end of a ring that the engine holds: it reads a microphone's and writes the speakers'.
 pub(crate) trait RingEnd: Send + Sized + 'static {
     const DIRECTION: Direction;
-    /// Opens the device and connects it to a new ring.
-    fn open(name: Option<&str>) -> Result<open::Open<Self>, DeviceError>;
+    /// Opens the device, with callbacks about every `callback_ms`, and connects it to a new ring.
+    fn open(name: Option<&str>, callback_ms: u32) -> Result<open::Open<Self>, DeviceError>;
 }
 
 impl RingEnd for Consumer<f32> {
     const DIRECTION: Direction = Direction::Capture;
-    fn open(name: Option<&str>) -> Result<open::Open<Self>, DeviceError> {
-        open::microphone(name)
+    fn open(name: Option<&str>, callback_ms: u32) -> Result<open::Open<Self>, DeviceError> {
+        open::microphone(name, callback_ms)
     }
 }
 
 impl RingEnd for Producer<f32> {
     const DIRECTION: Direction = Direction::Playback;
-    fn open(name: Option<&str>) -> Result<open::Open<Self>, DeviceError> {
-        open::speakers(name)
+    fn open(name: Option<&str>, callback_ms: u32) -> Result<open::Open<Self>, DeviceError> {
+        open::speakers(name, callback_ms)
     }
 }
 
@@ -169,12 +178,13 @@ impl<R: RingEnd> Device<R> {
         let (stop, stop_rx) = sync_channel(1);
         let thread = thread::Builder::new()
             .name(format!("treehouse-{}", R::DIRECTION.noun()))
-            .spawn(move || match R::open(name.as_deref()) {
+            .spawn(move || match R::open(name.as_deref(), CALLBACK_MS.0) {
                 Err(error) => drop(first_tx.send(Err(error))),
                 Ok(open::Open { stream, connected }) => {
                     let (health, rate_hz) = (connected.health.clone(), connected.rate_hz);
                     if first_tx.send(Ok(connected)).is_ok() {
-                        Keeper { name, events: events_tx, stop: stop_rx }.keep(stream, health, rate_hz);
+                        Keeper { name, events: events_tx, stop: stop_rx, callback_ms: CALLBACK_MS.0 }
+                            .keep(stream, health, rate_hz);
                     }
                 }
             })
@@ -210,15 +220,24 @@ struct Keeper<R> {
     name: Option<String>,
     events: SyncSender<FromDevice<R>>,
     stop: Receiver<()>,
+    callback_ms: u32,
+}
+
+/// Why a device must be opened again.
+enum Verdict {
+    Lost(&'static str),
+    /// It works, but needs larger callbacks.
+    Short,
 }
 
 impl<R: RingEnd> Keeper<R> {
-    fn keep(&self, mut stream: open::Stream, mut health: Arc<Health>, mut rate_hz: u32) {
-        loop {
-            let Some(why) = self.watch(&health, rate_hz) else { return };
+    fn keep(mut self, mut stream: open::Stream, mut health: Arc<Health>, mut rate_hz: u32) {
+        while let Some(verdict) = self.watch(&health, rate_hz) {
             drop(stream);
-            if !self.tell(FromDevice::Lost(why)) {
-                return;
+            match verdict {
+                Verdict::Short => self.callback_ms *= 2,
+                Verdict::Lost(why) if !self.tell(FromDevice::Lost(why.to_owned())) => return,
+                Verdict::Lost(_) => {}
             }
             let Some(again) = self.reopen() else { return };
             (stream, health, rate_hz) = (again.stream, again.connected.health.clone(), again.connected.rate_hz);
@@ -228,25 +247,20 @@ impl<R: RingEnd> Keeper<R> {
         }
     }
 
-    /// Returns why the device was lost, or none when it is no longer wanted.
-    fn watch(&self, health: &Health, rate_hz: u32) -> Option<String> {
-        let (mut seen, mut seen_at) = (0, Instant::now());
+    /// Returns what is wrong with the device, or none when it is no longer wanted.
+    fn watch(&self, health: &Health, rate_hz: u32) -> Option<Verdict> {
+        let mut pulse = Pulse::new();
         loop {
             if self.stopped_within(LOOK) {
                 return None;
             }
-            let (samples, elapsed) = (health.samples.load(Ordering::Relaxed), seen_at.elapsed());
             if health.lost.load(Ordering::Relaxed) {
-                return Some("the sound system ended the stream".into());
+                return Some(Verdict::Lost("the sound system ended the stream"));
             }
-            let fair = u64::from(rate_hz) * elapsed.as_millis() as u64 / 1000;
-            if samples.saturating_sub(seen) > FREE_RUN * fair + u64::from(rate_hz) {
-                return Some("it runs faster than any sound device does".into());
-            }
-            if samples != seen {
-                (seen, seen_at) = (samples, Instant::now());
-            } else if elapsed > STALL {
-                return Some("no sound has passed for 3 seconds".into());
+            let samples = health.samples.load(Ordering::Relaxed);
+            let may_grow = R::DIRECTION == Direction::Capture && self.callback_ms < CALLBACK_MS.1;
+            if let Some(verdict) = pulse.look(samples, rate_hz, may_grow) {
+                return Some(verdict);
             }
         }
     }
@@ -254,12 +268,12 @@ impl<R: RingEnd> Keeper<R> {
     fn reopen(&self) -> Option<open::Open<R>> {
         let mut backoff = BACKOFF_MIN;
         loop {
-            if self.stopped_within(backoff) {
-                return None;
-            }
-            match R::open(self.name.as_deref()) {
+            match R::open(self.name.as_deref(), self.callback_ms) {
                 Ok(open) => return Some(open),
                 Err(error) => tracing::debug!(%error, "device still lost"),
+            }
+            if self.stopped_within(backoff) {
+                return None;
             }
             backoff = (backoff * 2).min(BACKOFF_MAX);
         }
@@ -281,5 +295,89 @@ impl<R: RingEnd> Keeper<R> {
                 return false;
             }
         }
+    }
+}
+
+/// Judges a device by the samples that pass.
+struct Pulse {
+    /// Samples at the last progress, and when that was.
+    seen: u64,
+    seen_at: Instant,
+    /// Samples at the start of the window in which the rate is measured.
+    window: u64,
+    window_at: Instant,
+}
+
+impl Pulse {
+    fn new() -> Self {
+        let now = Instant::now();
+        Pulse { seen: 0, seen_at: now, window: 0, window_at: now }
+    }
+
+    fn look(&mut self, samples: u64, rate_hz: u32, may_grow: bool) -> Option<Verdict> {
+        if samples == self.seen {
+            return (self.seen_at.elapsed() > STALL).then_some(Verdict::Lost("no sound has passed for 3 seconds"));
+        }
+        if self.seen == 0 {
+            // The first sound: the rate is measured from here.
+            (self.window, self.window_at) = (samples, Instant::now());
+        }
+        (self.seen, self.seen_at) = (samples, Instant::now());
+        let window = self.window_at.elapsed();
+        if window < SHORT_AFTER {
+            return None;
+        }
+        let fair = u64::from(rate_hz) * u64::try_from(window.as_millis()).unwrap_or(u64::MAX) / 1000;
+        let passed = samples - self.window;
+        (self.window, self.window_at) = (samples, Instant::now());
+        if passed > FREE_RUN * fair {
+            return Some(Verdict::Lost("it runs faster than any sound device does"));
+        }
+        (may_grow && passed * 100 < fair * SHORT_PERCENT).then_some(Verdict::Short)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks at a device every 200 ms of pretended time, in which `per_look` samples pass.
+    fn judge(per_look: impl Fn(u64) -> u64, may_grow: bool) -> Option<&'static str> {
+        let mut pulse = Pulse::new();
+        let mut samples = 0;
+        for look in 0..40 {
+            samples += per_look(look);
+            pulse.seen_at = pulse.seen_at.checked_sub(LOOK).unwrap();
+            pulse.window_at = pulse.window_at.checked_sub(LOOK).unwrap();
+            match pulse.look(samples, 48_000, may_grow) {
+                None => {}
+                Some(Verdict::Lost(why)) => return Some(why),
+                Some(Verdict::Short) => return Some("short"),
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_device_at_its_rate_is_left_alone_also_when_it_starts_late() {
+        assert_eq!(judge(|_| 9_600, true), None);
+        assert_eq!(judge(|look| if look < 5 { 0 } else { 9_600 }, true), None);
+    }
+
+    #[test]
+    fn a_microphone_at_a_third_of_its_rate_needs_larger_callbacks_while_they_may_grow() {
+        assert_eq!(judge(|_| 3_200, true), Some("short"));
+        assert_eq!(judge(|_| 3_200, false), None);
+    }
+
+    #[test]
+    fn a_device_that_falls_silent_is_lost() {
+        assert_eq!(judge(|look| if look < 5 { 9_600 } else { 0 }, true), Some("no sound has passed for 3 seconds"));
+        assert_eq!(judge(|_| 0, true), Some("no sound has passed for 3 seconds"));
+    }
+
+    #[test]
+    fn a_device_that_runs_free_is_no_device() {
+        assert_eq!(judge(|_| 9_600_000, true), Some("it runs faster than any sound device does"));
     }
 }

@@ -19,38 +19,36 @@ pub(crate) struct Open<R> {
     pub(crate) connected: Connected<R>,
 }
 
-/// Callbacks come every 10 ms. The default size is never used: through PulseAudio it queues two seconds.
-const CALLBACK_HZ: u32 = 100;
 /// How fast speakers that run dry fall silent, per sample: to a tenth in 2 ms, without a click.
 const DECAY: f32 = 0.976;
 
 /// Opens a microphone; its callback mixes channels down and fills the ring.
-pub(crate) fn microphone(name: Option<&str>) -> Result<Open<Consumer<f32>>, DeviceError> {
+pub(crate) fn microphone(name: Option<&str>, callback_ms: u32) -> Result<Open<Consumer<f32>>, DeviceError> {
     let (device, config) = find(Direction::Capture, name)?;
     let (ring_in, ring) = RingBuffer::new(RING_SAMPLES);
     let health = Arc::new(Health::default());
     let stream = match config.sample_format() {
-        SampleFormat::F32 => capture::<f32>(&device, &config, ring_in, &health),
-        SampleFormat::I16 => capture::<i16>(&device, &config, ring_in, &health),
-        SampleFormat::I32 => capture::<i32>(&device, &config, ring_in, &health),
-        SampleFormat::U8 => capture::<u8>(&device, &config, ring_in, &health),
-        SampleFormat::U16 => capture::<u16>(&device, &config, ring_in, &health),
+        SampleFormat::F32 => capture::<f32>(&device, &config, callback_ms, ring_in, &health),
+        SampleFormat::I16 => capture::<i16>(&device, &config, callback_ms, ring_in, &health),
+        SampleFormat::I32 => capture::<i32>(&device, &config, callback_ms, ring_in, &health),
+        SampleFormat::U8 => capture::<u8>(&device, &config, callback_ms, ring_in, &health),
+        SampleFormat::U16 => capture::<u16>(&device, &config, callback_ms, ring_in, &health),
         other => return Err(failed(Direction::Capture, format!("it only offers the sample format {other}"))),
     };
     connect(Direction::Capture, stream, &device, &config, ring, health)
 }
 
 /// Opens speakers; their callback empties the ring into every channel.
-pub(crate) fn speakers(name: Option<&str>) -> Result<Open<Producer<f32>>, DeviceError> {
+pub(crate) fn speakers(name: Option<&str>, callback_ms: u32) -> Result<Open<Producer<f32>>, DeviceError> {
     let (device, config) = find(Direction::Playback, name)?;
     let (ring, ring_out) = RingBuffer::new(RING_SAMPLES);
     let health = Arc::new(Health::default());
     let stream = match config.sample_format() {
-        SampleFormat::F32 => playback::<f32>(&device, &config, ring_out, &health),
-        SampleFormat::I16 => playback::<i16>(&device, &config, ring_out, &health),
-        SampleFormat::I32 => playback::<i32>(&device, &config, ring_out, &health),
-        SampleFormat::U8 => playback::<u8>(&device, &config, ring_out, &health),
-        SampleFormat::U16 => playback::<u16>(&device, &config, ring_out, &health),
+        SampleFormat::F32 => playback::<f32>(&device, &config, callback_ms, ring_out, &health),
+        SampleFormat::I16 => playback::<i16>(&device, &config, callback_ms, ring_out, &health),
+        SampleFormat::I32 => playback::<i32>(&device, &config, callback_ms, ring_out, &health),
+        SampleFormat::U8 => playback::<u8>(&device, &config, callback_ms, ring_out, &health),
+        SampleFormat::U16 => playback::<u16>(&device, &config, callback_ms, ring_out, &health),
         other => return Err(failed(Direction::Playback, format!("they only offer the sample format {other}"))),
     };
     connect(Direction::Playback, stream, &device, &config, ring, health)
@@ -73,6 +71,9 @@ fn connect<R>(
 
 fn find(direction: Direction, name: Option<&str>) -> Result<(cpal::Device, SupportedStreamConfig), DeviceError> {
     let host = cpal::default_host();
+    if !has_any_card(&host) {
+        return Err(DeviceError::NoDevice(direction));
+    }
     let device = match (name, direction) {
         (Some(name), _) => find_named(&host, direction, name)?,
         (None, Direction::Capture) => host.default_input_device().ok_or(DeviceError::NoDevice(direction))?,
@@ -86,6 +87,17 @@ fn find(direction: Direction, name: Option<&str>) -> Result<(cpal::Device, Suppo
         _ => failed(direction, error.to_string()),
     })?;
     Ok((device, config))
+}
+
+/// Without a sound server, ALSA on a machine without a card only fills standard error with its search for one.
+#[cfg(target_os = "linux")]
+fn has_any_card(host: &cpal::Host) -> bool {
+    host.id() != cpal::HostId::Alsa || std::fs::read_dir("/proc/asound").is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn has_any_card(_: &cpal::Host) -> bool {
+    true
 }
 
 fn find_named(host: &cpal::Host, direction: Direction, name: &str) -> Result<cpal::Device, DeviceError> {
@@ -142,17 +154,19 @@ fn best_of(ranges: impl Iterator<Item = cpal::SupportedStreamConfigRange>) -> Op
         .and_then(|(_, range)| range.try_with_sample_rate(SAMPLE_RATE_HZ))
 }
 
-fn stream_config(config: &SupportedStreamConfig) -> StreamConfig {
+/// Always a fixed size: the default, through PulseAudio, queues two seconds.
+fn stream_config(config: &SupportedStreamConfig, callback_ms: u32) -> StreamConfig {
     StreamConfig {
         channels: config.channels(),
         sample_rate: config.sample_rate(),
-        buffer_size: BufferSize::Fixed(config.sample_rate() / CALLBACK_HZ),
+        buffer_size: BufferSize::Fixed(config.sample_rate() * callback_ms / 1000),
     }
 }
 
 fn capture<T>(
     device: &cpal::Device,
     config: &SupportedStreamConfig,
+    callback_ms: u32,
     mut ring: Producer<f32>,
     health: &Arc<Health>,
 ) -> Result<cpal::Stream, cpal::Error>
@@ -171,12 +185,13 @@ where
         in_callback.missed.fetch_add(missed, Ordering::Relaxed);
         in_callback.samples.fetch_add((data.len() / channels) as u64, Ordering::Relaxed);
     };
-    device.build_input_stream(stream_config(config), callback, on_error(health), Some(super::OPEN_MAX / 2))
+    device.build_input_stream(stream_config(config, callback_ms), callback, on_error(health), Some(super::OPEN_MAX / 2))
 }
 
 fn playback<T>(
     device: &cpal::Device,
     config: &SupportedStreamConfig,
+    callback_ms: u32,
     mut ring: Consumer<f32>,
     health: &Arc<Health>,
 ) -> Result<cpal::Stream, cpal::Error>
@@ -198,7 +213,12 @@ where
         in_callback.missed.fetch_add(missed, Ordering::Relaxed);
         in_callback.samples.fetch_add((data.len() / channels) as u64, Ordering::Relaxed);
     };
-    device.build_output_stream(stream_config(config), callback, on_error(health), Some(super::OPEN_MAX / 2))
+    device.build_output_stream(
+        stream_config(config, callback_ms),
+        callback,
+        on_error(health),
+        Some(super::OPEN_MAX / 2),
+    )
 }
 
 /// The error callback: only what ends the stream matters, and only a flag is set.

@@ -27,6 +27,9 @@ use crate::{
     source::{FileSource, Say, SourceError, ToneSource},
 };
 
+/// A microphone this far behind its clock has lost sound on the way; less is the unevenness of callbacks and threads.
+const GAP_MIN: Duration = Duration::from_millis(120);
+
 /// A frame, ready to be sealed and sent.
 #[derive(Clone, Debug)]
 pub struct CapturedFrame {
@@ -219,7 +222,8 @@ impl Session {
                 deliver(CaptureEvent::Device(report));
             }
             self.next += mic.read();
-            while let Some(captured_at) = mic.next_frame(&mut pcm) {
+            while let Some((captured_at, missing)) = mic.next_frame(&mut pcm) {
+                self.next += missing;
                 if !self.emit(&pcm, captured_at, deliver) {
                     return;
                 }
@@ -304,20 +308,28 @@ impl Mic {
         self.live.as_mut().map_or(0, LiveMic::read)
     }
 
-    /// Cuts off the next frame and says when its first sample was captured.
-    fn next_frame(&mut self, pcm: &mut [f32; FRAME]) -> Option<Instant> {
+    /// Cuts off the next frame and says when its first sample was captured, and how many frames the sound system lost
+    /// before it.
+    fn next_frame(&mut self, pcm: &mut [f32; FRAME]) -> Option<(Instant, u64)> {
         let ready = &mut self.live.as_mut()?.ready;
         if ready.len() < FRAME {
             return None;
         }
-        // Sound is seen some time after it was captured, never before: the earliest of what the arithmetic says and what
-        // the last frame led to expect, with a little give for drift, is nearest to the truth.
         let now = Instant::now();
         let seen_at = now.checked_sub(samples_duration(ready.len())).unwrap_or(now);
-        let captured_at = self.expected_at.map_or(seen_at, |expected| expected.min(seen_at));
+        // Sound is seen some time after it was captured, never before: the earliest of what the arithmetic says and what
+        // the last frame led to expect, with a little give for drift, is nearest to the truth.
+        let expected_at = self.expected_at.unwrap_or(seen_at);
+        let behind = seen_at.saturating_duration_since(expected_at);
+        let (captured_at, missing) = if behind < GAP_MIN {
+            (expected_at.min(seen_at), 0)
+        } else {
+            // Far too little has come: numbers count time, so they skip what is missing.
+            (seen_at, u64::try_from(behind.as_millis() / TICK.as_millis()).unwrap_or(0))
+        };
         self.expected_at = Some(captured_at + TICK + Duration::from_micros(50));
         pcm.iter_mut().zip(ready.drain(..FRAME)).for_each(|(out, sample)| *out = sample);
-        Some(captured_at)
+        Some((captured_at, missing))
     }
 
     /// How long the missing samples take; callbacks bring them in pieces, so never less than 2 ms.

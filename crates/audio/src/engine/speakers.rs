@@ -1,6 +1,9 @@
 //! The three sinks behind one face, as the playback thread writes them.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use rtrb::Producer;
 use treehouse_wire::units::SAMPLE_RATE_HZ;
@@ -17,6 +20,8 @@ use crate::{
 const AHEAD_MS: (usize, usize) = (12, 32);
 /// Beyond this a block is dropped: the device has stopped taking sound.
 const AHEAD_MS_MAX: usize = 200;
+/// Blocks follow each other this closely while there is sound; what callbacks lacked over a longer pause was silence.
+const WRITTEN_LATELY: Duration = Duration::from_millis(100);
 /// How far one tick may shift the next: 1 %, a hundred times what two clocks differ by.
 const NUDGE_US: i64 = 200;
 
@@ -125,8 +130,9 @@ struct LiveSpeakers {
     connected: Connected<Producer<f32>>,
     resampler: Resampler,
     converted: Vec<f32>,
-    /// Samples that the callbacks lacked between blocks that were written in time.
+    /// Samples that the callbacks lacked while there was sound to play.
     missed: u64,
+    written_at: Option<Instant>,
 }
 
 impl LiveSpeakers {
@@ -135,11 +141,17 @@ impl LiveSpeakers {
             .map_err(|error| DeviceError::Failed { direction: Direction::Playback, why: error.to_string() })?;
         let (name, rate_hz) = (connected.name.clone(), connected.rate_hz);
         let opened = DeviceReport::Opened { direction: Direction::Playback, name, rate_hz };
-        Ok((LiveSpeakers { connected, resampler, converted: Vec::new(), missed: 0 }, opened))
+        Ok((LiveSpeakers { connected, resampler, converted: Vec::new(), missed: 0, written_at: None }, opened))
     }
 
     fn write(&mut self, block: &[f32; FRAME]) -> i64 {
         let per_ms = (self.connected.rate_hz / 1000) as usize;
+        let now = Instant::now();
+        let missed = self.connected.health.missed.swap(0, Ordering::Relaxed);
+        if self.written_at.is_some_and(|at| now - at < WRITTEN_LATELY) {
+            self.missed += missed;
+        }
+        self.written_at = Some(now);
         let ring = &mut self.connected.ring;
         let ahead = RING_SAMPLES - ring.slots();
         if ahead > AHEAD_MS_MAX * per_ms {

@@ -49,6 +49,8 @@ const FRAME_US: i64 = FRAME_MS as i64 * 1000;
 /// After running dry, how long a frame may be missing once later ones have come: a burst comes over several lanes, and
 /// they do not keep step.
 const GRACE_US: i64 = 2 * FRAME_US;
+/// The voice is held at least this often before it stops, however large its delay already is.
+const HOLDS_MIN: u32 = 5;
 /// A gap is worth waiting for while the delay is this much below its target.
 const HOLD_US: i64 = FRAME_US / 2;
 
@@ -155,8 +157,8 @@ pub struct JitterBuffer {
     came: u128,
     /// Where the voice last started; what is older was passed over and says nothing of the network.
     started: u32,
-    /// Nothing came when a frame was due; cleared by the next frame played.
-    ran_dry: bool,
+    /// How often in a row nothing had come when a frame was due; cleared by the next frame played.
+    dry_holds: u32,
     /// When the first frame after running dry came.
     refilled_us: Option<i64>,
     delay: DelayEstimator,
@@ -176,7 +178,7 @@ impl JitterBuffer {
             playing: false,
             came: 0,
             started: 0,
-            ran_dry: false,
+            dry_holds: 0,
             refilled_us: None,
             delay: DelayEstimator::new(floor_us, max_us),
             max_us,
@@ -216,7 +218,7 @@ impl JitterBuffer {
             self.delay.rebase();
         }
         self.arrived_us = now_us;
-        if self.ran_dry {
+        if self.dry_holds > 0 {
             self.refilled_us.get_or_insert(now_us);
         }
         self.delay.observe(now_us, transit_us);
@@ -277,7 +279,7 @@ impl JitterBuffer {
         let next = self.next.unwrap_or(0);
         if let Some(frame) = self.frames.remove(&next) {
             self.counts.decoded += 1;
-            (self.ran_dry, self.refilled_us) = (false, None);
+            (self.dry_holds, self.refilled_us) = (0, None);
             self.advance(true);
             return Step::Decode { number: FrameNumber(next), frame };
         }
@@ -345,18 +347,18 @@ impl JitterBuffer {
                 self.came |= 1u128.checked_shl(age).unwrap_or(0);
             }
             (self.next, self.started, self.playing) = (Some(first), first, true);
-            (self.ran_dry, self.refilled_us) = (false, None);
+            (self.dry_holds, self.refilled_us) = (0, None);
             return Step::Start { first: FrameNumber(from), skipped };
         }
         Step::Silent
     }
 
     fn run_dry(&mut self, delay_us: i64) -> Step {
-        if delay_us + FRAME_US > self.max_us {
+        if delay_us + FRAME_US > self.max_us && self.dry_holds >= HOLDS_MIN {
             self.playing = false;
             return Step::Stop;
         }
-        self.ran_dry = true;
+        self.dry_holds += 1;
         self.counts.held += 1;
         Step::Hold
     }
