@@ -98,3 +98,9 @@ pub const SWARM_COMMANDS_MAX: usize = 128;
 
 /// How long a new node waits until each of its listen addresses is bound.
 pub const LISTEN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Events of the network that the driver takes in before it looks at everything else.
+pub const NETWORK_BATCH_MAX: usize = 32;
+
+/// Events for the program that wait to be taken; the oldest is dropped beyond it.
+pub const EVENTS_OUT_MAX: usize = 512;

@@ -186,9 +186,7 @@ impl SwarmTask {
         if self.dials.len() >= DIALS_MAX {
             return all(addresses, "too many dials are under way; try again later");
         }
-        if !self.dials.contains_key(&peer_id) {
-            self.dials.insert(peer_id, (peer, Dial::new(addresses, Instant::now())));
-        }
+        self.dials.entry(peer_id).or_insert_with(|| (peer, Dial::new(addresses, Instant::now())));
         None
     }
 

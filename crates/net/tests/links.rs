@@ -181,7 +181,7 @@ async fn a_port_in_use_is_said_in_one_sentence() {
         let first = network(1, &[transport]).await;
         let taken = first.addresses()[0].clone();
         let config = NetConfig::listening_on(std::slice::from_ref(&taken)).expect("an address");
-        let error = Network::start([2; 32], &config).await.err().expect("the port is taken");
+        let error = Network::start([2; 32], &config).await.expect_err("the port is taken");
         assert_eq!(error, NetError::PortInUse { address: address_text(&taken) });
         assert!(error.to_string().contains("is in use; stop the other program or choose another port"));
     }
@@ -192,7 +192,7 @@ async fn a_wrong_listen_address_is_said_in_one_sentence() {
     for text in ["/ip4/192.0.2.1/tcp/0", "/memory/5"] {
         let address = parse_address(text).expect("an address");
         let config = NetConfig::listening_on(&[address]).expect("readable");
-        let error = Network::start([2; 32], &config).await.err().expect("it cannot be listened on");
+        let error = Network::start([2; 32], &config).await.expect_err("it cannot be listened on");
         assert!(matches!(&error, NetError::Listen { address, .. } if address == text), "{error}");
     }
     let none = NetConfig { listen: Vec::new(), ..NetConfig::default() };

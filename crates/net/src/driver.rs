@@ -1,0 +1,221 @@
+//! The one task that owns a room.
+//!
+//! It tells the room what happened and when, does what the room asks for after each input, and wakes when the room wants
+//! to. It never waits for anything but the next thing that happens: what it hands on is either taken at once or dropped and
+//! counted, so that neither a peer, a display nor a sound thread can hold up the audio of others.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant as StdInstant, SystemTime},
+};
+
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior, Sleep, interval, sleep_until},
+};
+use treehouse_room::{Command, Event, Input, Instant, Output, PlayFrame, Room};
+use treehouse_wire::{Shipped, UnixSeconds};
+
+use crate::{
+    handle::{Captured, Counters, Mailbox},
+    limits::{DROPS_INTERVAL, NETWORK_BATCH_MAX},
+    network::{NetEvent, Network},
+};
+
+/// Maps this machine's monotonic clock to the room's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    origin: StdInstant,
+}
+
+impl Clock {
+    /// A clock whose origin is now.
+    pub(crate) fn start() -> Self {
+        Clock { origin: StdInstant::now() }
+    }
+
+    /// The room's name for an instant.
+    pub(crate) fn room(&self, at: StdInstant) -> Instant {
+        let since = at.saturating_duration_since(self.origin);
+        Instant::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// This machine's name for one of the room's; a day from now where it is further than that.
+    fn machine(&self, at: Instant) -> StdInstant {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let latest = StdInstant::now() + DAY;
+        self.origin.checked_add(Duration::from_micros(at.as_micros())).map_or(latest, |at| at.min(latest))
+    }
+}
+
+/// What reaches the driver from within the program.
+pub(crate) struct Inlets {
+    /// What the user wants. The driver stops when the other end is dropped.
+    pub(crate) commands: mpsc::Receiver<Command>,
+    /// The own voice.
+    pub(crate) captured: mpsc::Receiver<Captured>,
+}
+
+/// The task that owns a room.
+pub(crate) struct Driver<P> {
+    pub(crate) room: Room<Shipped>,
+    pub(crate) network: Network,
+    pub(crate) clock: Clock,
+    pub(crate) play: P,
+    pub(crate) events: Arc<Mailbox>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) closed: bool,
+}
+
+/// The time of day, which only expiry uses.
+pub(crate) fn wall_clock() -> UnixSeconds {
+    UnixSeconds(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+impl<P: FnMut(PlayFrame, StdInstant) + Send> Driver<P> {
+    /// Runs until the room has ended, the network has stopped or nobody holds the handle any more; then hangs up
+    /// politely.
+    pub(crate) async fn run(mut self, mut inlets: Inlets) {
+        let addresses = self.network.addresses().to_vec();
+        self.input(Input::WallClock(wall_clock()));
+        self.input(Input::Listening(addresses));
+        let mut ticks = interval(DROPS_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut wake = Box::pin(sleep_until(StdInstant::now().into()));
+        while !self.closed && self.step(&mut inlets, &mut ticks, wake.as_mut()).await {}
+        self.network.stop().await;
+        self.events.close();
+    }
+
+    /// Waits for one thing and deals with it; false where the driver is to stop.
+    async fn step(&mut self, inlets: &mut Inlets, ticks: &mut Interval, mut wake: Pin<&mut Sleep>) -> bool {
+        let timeout = self.room.poll_timeout().map(|(at, _)| self.clock.machine(at));
+        // Setting a timer costs more than most inputs; the room's timers seldom move.
+        if let Some(at) = timeout.filter(|at| wake.deadline() != (*at).into()) {
+            wake.as_mut().reset(at.into());
+        }
+        tokio::select! {
+            event = self.network.next() => {
+                let Some(event) = event else { return false };
+                self.on_network(event);
+                // A busy network must not keep the own voice and the timers waiting: so many events, then all others.
+                for _ in 1..NETWORK_BATCH_MAX {
+                    let Some(event) = self.network.try_next() else { break };
+                    self.on_network(event);
+                }
+                if timeout.is_some_and(|at| at <= StdInstant::now()) {
+                    self.on_timeout();
+                }
+            }
+            Some(frame) = inlets.captured.recv() => self.on_captured(frame),
+            command = inlets.commands.recv() => match command {
+                Some(command) => self.input(Input::Command(command)),
+                None => return false,
+            },
+            () = wake, if timeout.is_some() => self.on_timeout(),
+            _ = ticks.tick() => self.on_tick(),
+        }
+        true
+    }
+
+    fn on_network(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Media(from, packet) => {
+                self.counters.packets_received.fetch_add(1, Relaxed);
+                self.counters.bytes_received.fetch_add(packet.len() as u64, Relaxed);
+                self.counters.frames_received.fetch_add(frames_in(&packet), Relaxed);
+                self.input(Input::Media { from, packet });
+            }
+            NetEvent::Control(from, bytes) => self.input(Input::Control { from, bytes: &bytes }),
+            NetEvent::LinkUp(peer) => {
+                tracing::debug!(%peer, "link up");
+                self.input(Input::LinkUp { peer });
+            }
+            NetEvent::LinkDown(peer, end) => {
+                tracing::debug!(%peer, %end, "link down");
+                self.input(Input::LinkDown { peer });
+            }
+            NetEvent::DialFailed(peer, attempts) => self.input(Input::DialFailed { peer, attempts }),
+            NetEvent::Listening(addresses) => self.input(Input::Listening(addresses)),
+        }
+    }
+
+    fn on_captured(&mut self, frame: Captured) {
+        let Captured { number, captured, level, opus } = frame;
+        self.input(Input::Captured { number, captured, level, opus });
+    }
+
+    fn on_timeout(&mut self) {
+        self.room.handle_timeout(self.clock.room(StdInstant::now()));
+        self.do_outputs();
+    }
+
+    fn on_tick(&mut self) {
+        for (peer, packets) in self.network.take_drops() {
+            self.counters.packets_dropped.fetch_add(u64::from(packets), Relaxed);
+            self.input(Input::LaneDrops { peer, packets });
+        }
+        self.counters.links.store(self.network.links() as u64, Relaxed);
+        self.input(Input::WallClock(wall_clock()));
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        let now = self.clock.room(StdInstant::now());
+        if let Err(error) = self.room.handle_input(now, input) {
+            tracing::debug!(%error, "an input was refused");
+            self.counters.inputs_refused.fetch_add(1, Relaxed);
+        }
+        self.do_outputs();
+    }
+
+    fn do_outputs(&mut self) {
+        while let Some(output) = self.room.poll_output() {
+            match output {
+                Output::Forward { to, lane, packet, deadline } => {
+                    let deadline = self.clock.machine(deadline);
+                    let sent = self.network.forward(&to, lane, &packet, deadline, StdInstant::now()) as u64;
+                    self.counters.packets_sent.fetch_add(sent, Relaxed);
+                    self.counters.bytes_sent.fetch_add(sent * packet.len() as u64, Relaxed);
+                    self.counters.frames_sent.fetch_add(sent * frames_in(&packet), Relaxed);
+                }
+                Output::Play(frame) => {
+                    self.counters.frames_played.fetch_add(1, Relaxed);
+                    (self.play)(frame, StdInstant::now());
+                }
+                Output::Send { to, bytes } => self.network.send(&to, &bytes),
+                Output::Dial { peer, addresses } => self.network.dial(peer, addresses),
+                Output::Hangup { peer } => self.network.hang_up(&peer),
+                Output::Event(event) => {
+                    self.closed |= matches!(event, Event::Closed(_));
+                    if self.events.put(event) {
+                        self.counters.events_dropped.fetch_add(1, Relaxed);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Frames in a packet, as its header says; one where it says nonsense, which the room refuses.
+fn frames_in(packet: &[u8]) -> u64 {
+    match packet.get(1) {
+        Some(3) => 3,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_clocks_name_the_same_instants() {
+        let clock = Clock::start();
+        let later = clock.origin + Duration::from_micros(1_234_567);
+        assert_eq!(clock.room(later), Instant::from_micros(1_234_567));
+        assert_eq!(clock.machine(Instant::from_micros(1_234_567)), later);
+        assert_eq!(clock.room(clock.origin - Duration::from_secs(1)), Instant::ZERO);
+        assert!(clock.machine(Instant::from_micros(u64::MAX)) > later);
+    }
+}
