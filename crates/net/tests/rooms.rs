@@ -1,0 +1,233 @@
+//! Real rooms over real libp2p on loopback, driven by this crate.
+
+mod common;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use common::{QUIC, TCP, seed_bytes, within};
+use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
+use treehouse_net::{Captured, Endpoint, Handle, NetConfig, parse_address, start};
+use treehouse_room::{
+    Closing, Command, Config, Event, HostConfig, JoinConfig, JoinFailure, PlayFrame, Protection, Room,
+};
+use treehouse_wire::{
+    CaptureTime, Contact, FrameNumber, Level, List, NodeId, Shipped, Suite, UnixSeconds, control::Name,
+};
+
+const FRAME: Duration = Duration::from_millis(20);
+
+fn wall() -> UnixSeconds {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    UnixSeconds(since.as_secs())
+}
+
+async fn endpoint(seed: u16, listen: &[&str]) -> Endpoint {
+    let addresses: Vec<_> = listen.iter().map(|text| parse_address(text).expect("an address")).collect();
+    let config = NetConfig::listening_on(&addresses).expect("addresses");
+    start(&seed_bytes(seed), &config).await.expect("loopback can be listened on")
+}
+
+fn config(seed: u16, children_max: u8) -> Config {
+    let mut random_seed = seed_bytes(seed);
+    random_seed[31] = 1;
+    Config { identity_seed: seed_bytes(seed), random_seed, name: Name::cleaned(&format!("node {seed}")), children_max }
+}
+
+/// A host that speaks, and its invite.
+async fn host(seed: u16, listen: &[&str], protection: Protection, children_max: u8) -> (Handle, Invite) {
+    let endpoint = endpoint(seed, listen).await;
+    let signer = Shipped.signer(&seed_bytes(seed));
+    let title = Name::cleaned("A test");
+    let founder = endpoint.node_id();
+    let charter = Charter { founder, salt: [7; 16], title, policy: Policy::Social, successors: List::default() };
+    let terms = Terms {
+        role: Role::Speaker,
+        not_before: UnixSeconds(wall().0 - 60),
+        expires: UnixSeconds(wall().0 + 3_600),
+        uses: None,
+        depth: 1,
+    };
+    let contact = Contact { node: founder, addresses: List::truncated(endpoint.addresses().iter().cloned()) };
+    let holder = Holder::Bearer { seed: [8; 32] };
+    let invite = Invite::issue(&Shipped, &signer, founder, charter.salt, terms, holder, [contact]).expect("an invite");
+    let charter_statement = charter.sign(&Shipped, &signer);
+    let host = HostConfig { charter, charter_statement, protection, media_seed: Some([3; 32]) };
+    let handle = endpoint.run(|now| Room::host(now, wall(), Shipped, config(seed, children_max), host), |_, _| {});
+    (handle, invite)
+}
+
+/// A listener, and the frames it hears with the times at which they were verified.
+struct Listener {
+    node: NodeId,
+    handle: Handle,
+    heard: Arc<Mutex<BTreeMap<u32, Instant>>>,
+    twice: Arc<AtomicU32>,
+}
+
+impl Listener {
+    async fn join(seed: u16, listen: &[&str], invite: &Invite, children_max: u8) -> Listener {
+        let endpoint = endpoint(seed, listen).await;
+        let node = endpoint.node_id();
+        let heard = Arc::new(Mutex::new(BTreeMap::new()));
+        let twice = Arc::new(AtomicU32::new(0));
+        let (frames, doubles) = (Arc::clone(&heard), Arc::clone(&twice));
+        let play = move |frame: PlayFrame, at| {
+            let mut frames = frames.lock().expect("no panic");
+            if frames.insert(frame.number.0, at).is_some() {
+                doubles.fetch_add(1, Relaxed);
+            }
+        };
+        let join = JoinConfig { invite: invite.clone() };
+        let handle = endpoint.run(|now| Room::join(now, wall(), Shipped, config(seed, children_max), join), play);
+        Listener { node, handle, heard, twice }
+    }
+
+    async fn admitted(&mut self) {
+        until(&mut self.handle, "admission", |event| matches!(event, Event::Admitted { .. })).await;
+    }
+
+    fn missing(&self, frames: std::ops::Range<u32>) -> Vec<u32> {
+        let heard = self.heard.lock().expect("no panic");
+        frames.filter(|frame| !heard.contains_key(frame)).collect()
+    }
+
+    fn first(&self) -> Option<u32> {
+        self.heard.lock().expect("no panic").keys().next().copied()
+    }
+}
+
+async fn until(handle: &mut Handle, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
+    within(what, async {
+        loop {
+            let event = handle.event().await.expect("the driver runs");
+            if wanted(&event) {
+                return event;
+            }
+        }
+    })
+    .await
+}
+
+/// Speaks frames `from..to` in real time.
+async fn speak(handle: &Handle, frames: std::ops::Range<u32>) {
+    let voice = handle.captured();
+    let mut ticks = tokio::time::interval(FRAME);
+    for number in frames {
+        ticks.tick().await;
+        voice.send(Captured {
+            number: FrameNumber(number),
+            captured: CaptureTime(u64::from(number) * 960),
+            level: Level::from_minus_dbov(20),
+            opus: vec![number as u8; 80].into(),
+        });
+    }
+}
+
+async fn hears_a_host(transport: &str) {
+    let (mut host, invite) = host(1, &[transport], Protection::Off, 8).await;
+    let mut listener = Listener::join(2, &[transport], &invite, 0).await;
+    listener.admitted().await;
+    until(&mut host, "a member", |event| matches!(event, Event::MemberJoined { .. })).await;
+    speak(&host, 0..150).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let first = listener.first().expect("something is heard");
+    assert!(first < 50, "the first frame heard is {first}");
+    assert_eq!(listener.missing(first..150), []);
+    assert_eq!(listener.twice.load(Relaxed), 0);
+
+    listener.handle.command(Command::Leave).await;
+    until(&mut listener.handle, "its own end", |event| *event == Event::Closed(Closing::Left)).await;
+    assert_eq!(within("the driver's end", listener.handle.event()).await, None);
+    let left = Event::MemberLeft { peer: listener.node, polite: true };
+    until(&mut host, "a goodbye", |event| *event == left).await;
+    let stats = host.stats();
+    assert!(stats.frames_sent >= 100 && stats.packets_dropped == 0 && stats.captured_dropped == 0, "{stats:?}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_hears_every_frame_of_its_host_over_quic() {
+    hears_a_host(QUIC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_hears_every_frame_of_its_host_over_tcp() {
+    hears_a_host(TCP).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_relay_and_the_death_of_a_relay_loses_nothing_under_full_protection() {
+    const LISTENERS: u16 = 10;
+    let (mut host, invite) = host(1, &[QUIC], Protection::All, 3).await;
+    let mut listeners = Vec::new();
+    for seed in 0..LISTENERS {
+        let mut listener = Listener::join(10 + seed, &[QUIC], &invite, 3).await;
+        listener.admitted().await;
+        listeners.push(listener);
+    }
+    // Time to find parents and standbys while nothing is said.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    speak(&host, 0..100).await;
+    // A relay that feeds others dies without a word.
+    let victim = listeners.iter().position(|listener| listener.handle.stats().frames_sent > 0);
+    let victim = listeners.remove(victim.expect("somebody relays"));
+    let Listener { node, handle, .. } = victim;
+    drop(handle);
+    speak(&host, 100..250).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let mut depths = BTreeSet::new();
+    for listener in &mut listeners {
+        let first = listener.first().expect("everyone hears");
+        assert!(first < 50, "{} hears from frame {first} on", listener.node);
+        assert_eq!(listener.missing(first..250), [], "{} after {node} died", listener.node);
+        assert_eq!(listener.twice.load(Relaxed), 0);
+        while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(1), listener.handle.event()).await {
+            if let Event::Feeds { depth, .. } = event {
+                depths.insert(depth);
+            }
+        }
+    }
+    assert!(depths.iter().any(|depth| *depth > 1), "nobody listened to a listener: {depths:?}");
+    host.command(Command::Leave).await;
+    until(&mut host, "the end", |event| *event == Event::Closed(Closing::Left)).await;
+    for listener in &mut listeners {
+        until(&mut listener.handle, "the host's goodbye", |event| *event == Event::Closed(Closing::ByHost)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_does_not_answer_is_reported_address_by_address_within_ten_seconds() {
+    let (host, invite) = host(1, &[QUIC, TCP], Protection::Off, 8).await;
+    host.stop().await;
+    let asked = Instant::now();
+    let mut listener = Listener::join(2, &[QUIC, TCP], &invite, 0).await;
+    let failed = until(&mut listener.handle, "a failure", |event| matches!(event, Event::JoinFailed(_))).await;
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    let Event::JoinFailed(JoinFailure::Unanswered { attempts }) = failed else { panic!("{failed:?}") };
+    let reasons: Vec<&str> = attempts.iter().map(|(_, reason)| reason.as_str()).collect();
+    assert_eq!(reasons, ["it did not answer within 4 s", "it refused the connection"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handle_that_is_dropped_stops_its_driver() {
+    let (host, _) = host(1, &[TCP], Protection::Off, 8).await;
+    let voice = host.captured();
+    drop(host);
+    // Nobody takes the frames any more; once the channel is full they are dropped and counted, and nothing hangs.
+    within("the end", async {
+        for number in 0..200 {
+            let opus = vec![1; 80].into();
+            voice.send(Captured { number: FrameNumber(number), captured: CaptureTime(0), level: Level::SILENCE, opus });
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
