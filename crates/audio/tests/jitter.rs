@@ -211,6 +211,22 @@ fn ten_percent_of_loss_costs_no_more_than_what_was_lost() {
 }
 
 #[test]
+fn loss_and_jitter_together_do_not_lengthen_the_delay() {
+    let heard =
+        Network::lossy(0..4_000, |n| (noise(n) % 10 != 3).then(|| 5 + noise(n + 9) % 30)).listen(floor_ms(40), 80_200);
+    let delays = heard.delays_ms();
+    assert!(percentile(delays.clone(), 95) <= 85, "{}", percentile(delays, 95));
+    assert!(heard.held < 150, "{}", heard.held);
+}
+
+#[test]
+fn a_speaker_whose_clock_is_three_times_too_slow_is_heard_without_stopping_at_each_frame() {
+    let heard = Network::delayed(0..300, |n| 5 + u64::from(n) * 40).listen(floor_ms(40), 18_600);
+    assert!(heard.started <= 2, "{}", heard.started);
+    assert_eq!(heard.count(Outcome::Decoded), 300);
+}
+
+#[test]
 fn an_outage_of_300_ms_that_ends_in_a_burst_loses_nothing_and_the_delay_recovers() {
     // Frames 200 to 214 wait for the standby: all come at once, 310 ms after the first of them was due.
     let heard = Network::delayed(0..1_000, |n| if (200..215).contains(&n) { 5 + u64::from(215 - n) * 20 } else { 5 })

@@ -186,7 +186,7 @@ impl Playback {
         self.inbox.send(Message::Frame(frame));
     }
 
-    /// Fades a voice out and forgets it. A frame pushed later starts it anew.
+    /// Fades a voice out and forgets it, without a further report. A frame pushed later starts it anew.
     pub fn remove_voice(&self, voice: VoiceId) {
         self.inbox.send(Message::Remove(voice));
     }

@@ -47,8 +47,11 @@ pub const DELAY_MS_MAX: u64 = 400;
 const STALE_US: i64 = 2_000_000;
 const FRAME_US: i64 = FRAME_MS as i64 * 1000;
 /// After running dry, how long a frame may be missing once later ones have come: a burst comes over several lanes, and
-/// they do not keep step.
+/// they do not keep step. After an outage of three frames or more it is worth waiting for; after less, the frame was
+/// probably just lost, and each wait lengthens the delay.
 const GRACE_US: i64 = 2 * FRAME_US;
+const GRACE_SHORT_US: i64 = 5_000;
+const OUTAGE_HOLDS: u32 = 3;
 /// The voice is held at least this often before it stops, however large its delay already is.
 const HOLDS_MIN: u32 = 5;
 /// A gap is worth waiting for while the delay is this much below its target.
@@ -287,7 +290,8 @@ impl JitterBuffer {
         if self.frames.is_empty() {
             return self.run_dry(delay_us);
         }
-        let in_grace = self.refilled_us.is_some_and(|at_us| due_us - at_us < GRACE_US) && delay_us < self.max_us;
+        let grace_us = if self.dry_holds >= OUTAGE_HOLDS { GRACE_US } else { GRACE_SHORT_US };
+        let in_grace = self.refilled_us.is_some_and(|at_us| due_us - at_us < grace_us) && delay_us < self.max_us;
         if delay_us + HOLD_US < target_us || in_grace {
             self.counts.held += 1;
             return Step::Hold;
