@@ -310,3 +310,154 @@ impl<S: Io> Lane<S> {
 fn nonzero(count: usize) -> Result<usize, LinkEnd> {
     if count == 0 { Err(io::Error::from(io::ErrorKind::WriteZero).into()) } else { Ok(count) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{task::Waker, time::Duration};
+
+    use super::*;
+    use crate::limits::{CONTROL_QUEUE_MESSAGES_MAX, LANE_QUEUE_PACKETS_MAX};
+
+    /// A substream with room for so many bytes, which says what it was given.
+    #[derive(Debug, Clone, Default)]
+    struct Pipe(Arc<Mutex<Content>>);
+
+    #[derive(Debug, Default)]
+    struct Content {
+        room: usize,
+        written: Vec<u8>,
+        waiting: Option<Waker>,
+    }
+
+    impl Pipe {
+        fn with_room(room: usize) -> Pipe {
+            let pipe = Pipe::default();
+            pipe.make_room(room);
+            pipe
+        }
+
+        fn make_room(&self, room: usize) {
+            let mut content = self.0.lock().expect("no panic");
+            content.room += room;
+            if let Some(waiting) = content.waiting.take() {
+                waiting.wake();
+            }
+        }
+
+        fn written(&self) -> Vec<u8> {
+            self.0.lock().expect("no panic").written.clone()
+        }
+    }
+
+    impl AsyncWrite for Pipe {
+        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let mut content = self.0.lock().expect("no panic");
+            let count = bytes.len().min(content.room);
+            if count == 0 {
+                content.waiting = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            content.room -= count;
+            content.written.extend_from_slice(&bytes[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncRead for Pipe {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+    }
+
+    fn woken(outbound: &Outbound<Pipe>) -> u16 {
+        outbound.ready().take(&Context::from_waker(Waker::noop()))
+    }
+
+    fn packet(number: u8) -> Bytes {
+        Bytes::copy_from_slice(&[0, 2, number, number])
+    }
+
+    #[test]
+    fn a_lane_is_asked_for_once_and_carries_what_waited_for_it() {
+        let (outbound, now) = (Outbound::new(), Instant::now());
+        let deadline = now + Duration::from_secs(1);
+        outbound.forward(2, packet(1), deadline, now);
+        assert_ne!(woken(&outbound) & Slot::DRIVER.bit(), 0);
+        outbound.forward(2, packet(2), deadline, now);
+        assert_eq!(outbound.take_wanted(), [2]);
+        assert_eq!(outbound.take_wanted(), []);
+        let pipe = Pipe::with_room(100);
+        outbound.set_lane(2, pipe.clone(), now);
+        outbound.forward(2, packet(3), deadline, now);
+        assert_eq!(pipe.written(), [2, 0, 2, 1, 1, 0, 2, 2, 2, 0, 2, 3, 3], "its number, then the packets");
+        outbound.forward(7, packet(4), deadline, now);
+        assert_eq!(outbound.end(), None, "a lane that does not exist is nobody's fault but the caller's");
+    }
+
+    #[test]
+    fn a_lane_without_room_waits_drops_what_is_late_and_never_tears_a_packet() {
+        let (outbound, now) = (Outbound::new(), Instant::now());
+        let ms = Duration::from_millis;
+        let pipe = Pipe::with_room(3);
+        outbound.set_lane(0, pipe.clone(), now);
+        (1..=3).for_each(|n| outbound.forward(0, packet(n), now + ms(100), now));
+        assert_eq!(pipe.written(), [0, 0, 2], "the lane's number and half a packet");
+        woken(&outbound);
+        // Room comes after all deadlines: the packet that has begun is finished, the others are late.
+        pipe.make_room(100);
+        assert_ne!(woken(&outbound) & Slot::WRITE.bit(), 0, "the link is woken");
+        outbound.write_pending(now + ms(200));
+        outbound.forward(0, packet(9), now + ms(400), now + ms(300));
+        assert_eq!(pipe.written(), [0, 0, 2, 1, 1, 0, 2, 9, 9]);
+        assert_eq!(outbound.take_dropped(), 2);
+    }
+
+    #[test]
+    fn a_lane_that_is_stuck_holds_no_more_than_its_bound() {
+        let (outbound, now) = (Outbound::new(), Instant::now());
+        outbound.set_lane(0, Pipe::default(), now);
+        for n in 0..LANE_QUEUE_PACKETS_MAX + 50 {
+            outbound.forward(0, packet(n as u8), now + Duration::from_secs(9), now);
+        }
+        assert_eq!(outbound.take_dropped(), 50);
+    }
+
+    #[test]
+    fn control_messages_that_pile_up_end_the_link() {
+        let outbound = Outbound::new();
+        outbound.set_control(Pipe::default());
+        (0..CONTROL_QUEUE_MESSAGES_MAX).for_each(|_| outbound.send(packet(1)));
+        assert_eq!(outbound.end(), None);
+        outbound.send(packet(1));
+        assert_eq!(outbound.end(), Some(LinkEnd::ControlQueueFull));
+        assert!(outbound.is_closing());
+    }
+
+    #[test]
+    fn finishing_waits_until_everything_is_written() {
+        let (outbound, now) = (Outbound::new(), Instant::now());
+        let (control, lane) = (Pipe::with_room(4), Pipe::with_room(1));
+        outbound.set_control(control.clone());
+        outbound.set_lane(1, lane.clone(), now);
+        outbound.send(packet(1));
+        outbound.send(packet(2));
+        outbound.forward(1, packet(3), now + Duration::from_secs(1), now);
+        outbound.hang_up();
+        outbound.send(packet(4));
+        assert!(outbound.poll_finish(now).is_pending());
+        control.make_room(100);
+        assert!(outbound.poll_finish(now).is_pending());
+        lane.make_room(100);
+        assert_eq!(outbound.poll_finish(now), Poll::Ready(Ok(())));
+        assert_eq!(control.written(), [0, 2, 1, 1, 0, 2, 2, 2], "what was said after the hangup is not sent");
+        assert_eq!(lane.written(), [1, 0, 2, 3, 3]);
+    }
+}

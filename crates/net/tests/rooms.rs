@@ -11,14 +11,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{QUIC, TCP, seed_bytes, within};
+use common::{
+    QUIC, TCP,
+    hostile::{Hostile, write_frame},
+    seed_bytes, within,
+};
+use futures::AsyncWriteExt;
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
-use treehouse_net::{Captured, Endpoint, Handle, NetConfig, parse_address, start};
+use treehouse_net::{Captured, CapturedSender, Endpoint, Handle, NetConfig, parse_address, start};
 use treehouse_room::{
-    Closing, Command, Config, Event, HostConfig, JoinConfig, JoinFailure, PlayFrame, Protection, Room,
+    Closing, Command, Config, Event, HostConfig, JoinConfig, JoinFailure, Offence, PlayFrame, Protection, Room,
 };
 use treehouse_wire::{
-    CaptureTime, Contact, FrameNumber, Level, List, NodeId, Shipped, Suite, UnixSeconds, control::Name,
+    CaptureTime, Contact, FrameNumber, Level, List, NodeId, Shipped, Suite, UnixSeconds,
+    control::{Control, Name},
 };
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -116,8 +122,7 @@ async fn until(handle: &mut Handle, what: &str, wanted: impl Fn(&Event) -> bool)
 }
 
 /// Speaks frames `from..to` in real time.
-async fn speak(handle: &Handle, frames: std::ops::Range<u32>) {
-    let voice = handle.captured();
+async fn speak(voice: &CapturedSender, frames: std::ops::Range<u32>) {
     let mut ticks = tokio::time::interval(FRAME);
     for number in frames {
         ticks.tick().await;
@@ -135,7 +140,7 @@ async fn hears_a_host(transport: &str) {
     let mut listener = Listener::join(2, &[transport], &invite, 0).await;
     listener.admitted().await;
     until(&mut host, "a member", |event| matches!(event, Event::MemberJoined { .. })).await;
-    speak(&host, 0..150).await;
+    speak(&host.captured(), 0..150).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let first = listener.first().expect("something is heard");
     assert!(first < 50, "the first frame heard is {first}");
@@ -174,13 +179,13 @@ async fn listeners_relay_and_the_death_of_a_relay_loses_nothing_under_full_prote
     }
     // Time to find parents and standbys while nothing is said.
     tokio::time::sleep(Duration::from_secs(6)).await;
-    speak(&host, 0..100).await;
+    speak(&host.captured(), 0..100).await;
     // A relay that feeds others dies without a word.
     let victim = listeners.iter().position(|listener| listener.handle.stats().frames_sent > 0);
     let victim = listeners.remove(victim.expect("somebody relays"));
     let Listener { node, handle, .. } = victim;
     drop(handle);
-    speak(&host, 100..250).await;
+    speak(&host.captured(), 100..250).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
 
     let mut depths = BTreeSet::new();
@@ -200,6 +205,65 @@ async fn listeners_relay_and_the_death_of_a_relay_loses_nothing_under_full_prote
     until(&mut host, "the end", |event| *event == Event::Closed(Closing::Left)).await;
     for listener in &mut listeners {
         until(&mut listener.handle, "the host's goodbye", |event| *event == Event::Closed(Closing::ByHost)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn peers_that_send_nonsense_are_let_go_and_nobody_else_notices() {
+    let (mut host, invite) = host(1, &[QUIC], Protection::Off, 8).await;
+    let (node, address) = (invite.host(), invite.bootstrap()[0].addresses[0].clone());
+    let mut listener = Listener::join(2, &[QUIC], &invite, 0).await;
+    listener.admitted().await;
+    let voice = host.captured();
+    let talk = async {
+        speak(&voice, 0..200).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    let trouble = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Bytes that are no message, an oversized length, packets that nobody asked for, and a flood.
+        for seed in 30..34 {
+            let hostile = Hostile::connect_to(seed, node, &address).await;
+            let mut control = hostile.control().await;
+            let _ = match seed {
+                30 => write_frame(&mut control, &[0xff; 200]).await,
+                31 => control.write_all(&[0xff; 400]).await,
+                32 => {
+                    let mut lane = hostile.lane(0).await;
+                    write_frame(&mut lane, &[1; 200]).await
+                }
+                _ => flood(&mut control).await,
+            };
+            let _ = control.flush().await;
+            if seed != 32 {
+                hostile.let_go().await;
+            }
+        }
+    };
+    tokio::join!(talk, trouble);
+    let first = listener.first().expect("something is heard");
+    assert!(first < 50, "the first frame heard is {first}");
+    assert_eq!(listener.missing(first..200), []);
+
+    let mut offences = BTreeSet::new();
+    while let Ok(Some(event)) = tokio::time::timeout(Duration::from_millis(10), host.event()).await {
+        match event {
+            Event::Offence { kind: Offence::Malformed, .. } => _ = offences.insert("malformed"),
+            Event::Offence { kind: Offence::Flood, .. } => _ = offences.insert("flood"),
+            Event::MemberJoined { peer, .. } => assert_eq!(peer, listener.node),
+            Event::MemberLeft { peer, .. } => panic!("{peer} has left"),
+            _ => {}
+        }
+    }
+    assert_eq!(offences.into_iter().collect::<Vec<_>>(), ["flood", "malformed"]);
+}
+
+/// Well-formed pings, as many as go out.
+async fn flood(control: &mut libp2p::Stream) -> std::io::Result<()> {
+    let ping = Control::Ping { nonce: 1 }.to_bytes();
+    let framed = [&(ping.len() as u16).to_be_bytes()[..], &ping].concat().repeat(50);
+    loop {
+        control.write_all(&framed).await?;
     }
 }
 

@@ -23,7 +23,7 @@ use libp2p::{
 };
 use tokio::sync::{mpsc, oneshot};
 use treehouse_net::{Network, address_text, node_id, peer_id};
-use treehouse_wire::NodeId;
+use treehouse_wire::{Address, NodeId};
 
 pub const CONTROL: StreamProtocol = StreamProtocol::new("/treehouse/control/1");
 pub const MEDIA: StreamProtocol = StreamProtocol::new("/treehouse/media/1");
@@ -42,6 +42,11 @@ pub struct Hostile {
 impl Hostile {
     /// Connects to a network over its first address.
     pub async fn connect(seed: u16, victim: &Network) -> Hostile {
+        Hostile::connect_to(seed, victim.node_id(), &victim.addresses()[0]).await
+    }
+
+    /// Connects to a node at an address.
+    pub async fn connect_to(seed: u16, victim: NodeId, address: &Address) -> Hostile {
         let keypair = libp2p::identity::Keypair::ed25519_from_bytes(super::seed_bytes(seed)).expect("32 bytes");
         let node = node_id(&keypair.public().to_peer_id()).expect("an Ed25519 key");
         let (lanes_sender, lanes) = mpsc::channel(16);
@@ -62,8 +67,8 @@ impl Hostile {
                     .with_idle_connection_timeout(Duration::from_secs(60))
             })
             .build();
-        let address: Multiaddr = address_text(&victim.addresses()[0]).parse().expect("an address");
-        let peer = peer_id(&victim.node_id()).expect("a key");
+        let address: Multiaddr = address_text(address).parse().expect("an address");
+        let peer = peer_id(&victim).expect("a key");
         swarm.dial(address.with_p2p(peer).expect("no other peer in it")).expect("a dial");
         let (open, mut requests) = mpsc::channel::<(StreamProtocol, Opened)>(64);
         let (connected, is_connected) = oneshot::channel();
