@@ -23,6 +23,10 @@ const PROVISIONAL_MAX: usize = 2;
 const IDLE_MAX: usize = 32;
 /// Stage links: every member of the stage, the roots, and some that are about to change places.
 const STAGE_LINKS_MAX: usize = treehouse_wire::limits::STAGE_MAX + 4;
+/// A stage subscription that was neither granted nor declined is sent again after this.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// And one that was granted after the speaker has been silent for this long.
+const ASK_SILENT: Duration = Duration::from_secs(5);
 /// A provisional feed ends here even if the child does not let go.
 const PROVISIONAL_END: Duration = PROVISIONAL.saturating_add(Duration::from_secs(1));
 
@@ -244,13 +248,21 @@ impl<S: Suite> Room<S> {
     }
 }
 
+/// A speaker that was asked for its voice.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    /// When it was last asked, or last sent its voice.
+    at: Instant,
+    granted: bool,
+}
+
 /// The direct links of the stage: whom this node sends its own voice, and whose voice it gets.
 #[derive(Debug, Default)]
 pub(crate) struct StageLinks {
     /// Peers that subscribed to this node's voice.
     listeners: Vec<NodeId>,
-    /// Peers whose own voice this node has subscribed to, and since when; granted or not.
-    speakers: BTreeMap<NodeId, (Instant, bool)>,
+    /// Peers whose own voice this node has asked for.
+    speakers: BTreeMap<NodeId, Asked>,
 }
 
 impl StageLinks {
@@ -258,8 +270,18 @@ impl StageLinks {
         self.speakers.contains_key(peer)
     }
 
-    pub(crate) fn is_granted(&self, peer: &NodeId) -> bool {
-        self.speakers.get(peer).is_some_and(|(_, granted)| *granted)
+    /// Whether a speaker is to be asked, for the first time or again: the answer may be lost with a link, and so may the
+    /// knowledge of it at the other end.
+    pub(crate) fn is_due(&self, peer: &NodeId, now: Instant) -> bool {
+        let wait = |asked: &Asked| if asked.granted { ASK_SILENT } else { ASK_AGAIN };
+        self.speakers.get(peer).is_none_or(|asked| now.since(asked.at) >= wait(asked))
+    }
+
+    /// A speaker has sent its own voice.
+    pub(crate) fn heard(&mut self, peer: &NodeId, now: Instant) {
+        if let Some(asked) = self.speakers.get_mut(peer) {
+            asked.at = now;
+        }
     }
 
     pub(crate) fn listens(&self, peer: &NodeId) -> bool {
@@ -275,16 +297,13 @@ impl StageLinks {
     }
 
     pub(crate) fn ask(&mut self, peer: NodeId, now: Instant) {
-        self.speakers.insert(peer, (now, false));
-    }
-
-    pub(crate) fn asked_at(&self, peer: &NodeId) -> Option<Instant> {
-        self.speakers.get(peer).map(|(at, _)| *at)
+        let granted = self.speakers.get(&peer).is_some_and(|asked| asked.granted);
+        self.speakers.insert(peer, Asked { at: now, granted });
     }
 
     pub(crate) fn grant(&mut self, peer: &NodeId) {
-        if let Some((_, granted)) = self.speakers.get_mut(peer) {
-            *granted = true;
+        if let Some(asked) = self.speakers.get_mut(peer) {
+            asked.granted = true;
         }
     }
 

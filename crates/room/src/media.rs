@@ -55,6 +55,7 @@ impl<S: Suite> Room<S> {
             return Ok(());
         }
         self.heard(from);
+        self.stage_links.heard(&from, self.now);
         self.receive(from, packet);
         Ok(())
     }

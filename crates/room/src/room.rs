@@ -283,12 +283,12 @@ impl<S: Suite> Room<S> {
             Control::State(statement) => self.state_head(from, statement),
             Control::StagePart { digest, index, of, part } => self.stage_part(from, digest, index, of, &part),
             Control::StateWanted => self.state_wanted(from),
-            Control::Offer { .. } | Control::Placement(_) | Control::StageContact(_) => self.from_host(from, message),
+            Control::Offer { .. } | Control::Placement(_) | Control::StageContact(_) => self.host_says(from, message),
         }
     }
 
     /// What only the host may send, to its members.
-    fn from_host(&mut self, from: NodeId, message: Control) {
+    fn host_says(&mut self, from: NodeId, message: Control) {
         if from != self.host || self.is_host() {
             return self.offended(from, Offence::OutOfRole);
         }

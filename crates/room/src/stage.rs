@@ -16,8 +16,6 @@ use crate::{api::RoomError, room::Room, speak::OwnVoice};
 
 /// The greater id dials after this if the smaller has not.
 const DIAL_SECOND: Duration = Duration::from_secs(2);
-/// A stage subscription that was neither granted nor declined is sent again after this.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 impl<S: Suite> Room<S> {
     /// Whether this node feeds the tree: the acting host or the co-root.
@@ -103,8 +101,7 @@ impl<S: Suite> Room<S> {
         let speakers: Vec<NodeId> = voices.map(|member| member.node).collect();
         let now = self.now;
         for speaker in speakers {
-            let asked = self.stage_links.asked_at(&speaker);
-            if self.stage_links.is_granted(&speaker) || asked.is_some_and(|at| now.since(at) < ASK_AGAIN) {
+            if !self.stage_links.is_due(&speaker, now) {
                 continue;
             }
             if self.links.is_up(&speaker) {

@@ -106,10 +106,3 @@ fn schedules_third_quarter() {
 fn schedules_fourth_quarter() {
     run_quarter(3);
 }
-
-#[test]
-fn one() {
-    if let Ok(seed) = std::env::var("SEED") {
-        run(seed.parse().unwrap());
-    }
-}

@@ -19,8 +19,8 @@ use treehouse_room::{
     Cheap, Closing, Command, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Protection, Room, View,
 };
 use treehouse_wire::{
-    Address, Blob, Bytes, CaptureTime, Contact, FrameNumber, Level, List, NodeId, Suite, UnixSeconds, VoiceId,
-    control::Name,
+    Address, Blob, Bytes, CaptureTime, Contact, FrameNumber, Level, List, MediaKey, NodeId, Suite, UnixSeconds,
+    VoiceId, control::Name,
 };
 
 use queue::Queue;
@@ -71,6 +71,8 @@ pub struct Node<S: Suite> {
     /// Frames played: when.
     pub played: BTreeMap<(VoiceId, FrameNumber), Instant>,
     pub speaking: bool,
+    /// Its newest voice.
+    pub voice: Option<VoiceId>,
     pub next_frame: u32,
     pub captured: BTreeMap<FrameNumber, Instant>,
     pub joined_at: Option<Instant>,
@@ -160,6 +162,7 @@ impl<S: Suite> World<S> {
             events: Vec::new(),
             played: BTreeMap::new(),
             speaking: false,
+            voice: None,
             next_frame: 0,
             captured: BTreeMap::new(),
             joined_at: None,
@@ -221,6 +224,8 @@ impl<S: Suite> World<S> {
     /// Brings a node to the stage and lets it talk.
     pub fn speak(&mut self, ix: Ix) {
         let media_seed = self.seed_of(3);
+        let key = self.suite.public_key(&self.suite.signer(&media_seed));
+        self.nodes[ix].voice = Some(MediaKey(key).voice());
         self.nodes[ix].next_frame = 0;
         self.nodes[ix].captured.clear();
         self.command(ix, Command::RaiseHand { media_seed });
@@ -319,6 +324,9 @@ impl<S: Suite> World<S> {
                 if self.nodes[to].links.get(&from) == Some(&link) && !self.is_cut(to, from) {
                     let from = self.nodes[from].id;
                     self.input(to, Input::Control { from, bytes: &bytes });
+                } else {
+                    // Nobody acknowledges: the sender's end of the link dies too.
+                    self.queue.push(self.now.after(IDLE), Happening::LinkDown { at: from, peer: to, link });
                 }
             }
             Happening::Media { to, from, link, packet } => {
@@ -480,14 +488,15 @@ impl<S: Suite> World<S> {
     /// Frames of `speaker` captured in a span that `ix` has not played.
     pub fn missing(&self, speaker: Ix, ix: Ix, from: Instant, to: Instant) -> BTreeSet<FrameNumber> {
         let captured = self.nodes[speaker].captured.iter().filter(|(_, at)| **at >= from && **at < to);
-        let played: BTreeSet<FrameNumber> = self.nodes[ix].played.keys().map(|(_, number)| *number).collect();
-        captured.map(|(number, _)| *number).filter(|number| !played.contains(number)).collect()
+        let voice = self.nodes[speaker].voice.expect("it has spoken");
+        let lacks = |number: &FrameNumber| !self.nodes[ix].played.contains_key(&(voice, *number));
+        captured.map(|(number, _)| *number).filter(lacks).collect()
     }
 
     /// `ix` has played every frame that `speaker` captured in a span; what happened to it is shown where not.
     pub fn assert_heard(&self, speaker: Ix, ix: Ix, from: Instant, to: Instant) {
         let missing = self.missing(speaker, ix, from, to);
-        let events: Vec<_> = self.nodes[ix].events.iter().filter(|(at, _)| *at >= from).collect();
+        let events: Vec<_> = self.nodes[ix].events.iter().rev().take(8).collect();
         assert!(missing.is_empty(), "node {ix} misses {missing:?} since {from:?}; {events:#?}");
     }
 
