@@ -296,7 +296,7 @@ async fn bytes_on_the_receiving_side_of_a_lane_end_the_link() {
 async fn a_restarted_peer_replaces_its_old_connection() {
     let mut victim = network(1, &[QUIC]).await;
     let first = Hostile::connect(3, &victim).await;
-    let _control = first.control().await;
+    let old_control = first.control().await;
     up(&mut victim, &first).await;
     // The same identity dials again while the first connection is still there.
     let second = Hostile::connect(3, &victim).await;
@@ -305,9 +305,8 @@ async fn a_restarted_peer_replaces_its_old_connection() {
     assert_eq!(next(&mut victim).await, NetEvent::LinkUp(second.node));
     write_frame(&mut control, b"again").await.expect("written");
     assert_eq!(next(&mut victim).await, NetEvent::Control(second.node, b"again".as_slice().into()));
-    second.kill();
-    first.kill();
-    assert!(matches!(next(&mut victim).await, NetEvent::LinkDown(..)));
+    drop((old_control, control));
+    assert_eq!(down(&mut victim, second.node).await, LinkEnd::PeerEnded);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

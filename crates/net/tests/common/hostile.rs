@@ -111,11 +111,6 @@ impl Hostile {
     pub async fn let_go(self) {
         super::within("the end of a connection", self.task).await.expect("no panic");
     }
-
-    /// Vanishes without a word.
-    pub fn kill(self) {
-        self.task.abort();
-    }
 }
 
 /// Frames and writes.
