@@ -12,7 +12,8 @@ pub fn is_terminal() -> bool {
 
 /// Columns of the terminal.
 pub fn columns() -> usize {
-    rustix::termios::tcgetwinsize(io::stdout()).map_or(COLUMNS_DEFAULT, |size| usize::from(size.ws_col)).max(20)
+    let told = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    if told == 0 { COLUMNS_DEFAULT } else { told.max(20) }
 }
 
 /// Remembers how many lines the block has, so that the next one can take its place.

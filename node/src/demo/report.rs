@@ -428,7 +428,7 @@ mod tests {
     #[test]
     fn a_listener_that_lost_more_than_one_in_a_thousand_fails_the_demo() {
         // 2,047 frames are expected: those captured a second after the first audio.
-        let run = |lost| {
+        let run = |lost: u32| {
             evaluate(&observed(vec![listener("a", |frame| (700..700 + lost).contains(&frame))], Protection::All, None))
         };
         assert!(run(2).problems.is_empty());
@@ -455,7 +455,7 @@ mod tests {
 
     #[test]
     fn a_killed_listener_counts_until_shortly_before_its_death() {
-        let mut dead = listener("dead", |frame| frame > 470);
+        let mut dead = listener("dead", |frame| frame >= 475);
         dead.killed_ns = Some(500 * FRAME_NS);
         (dead.recording, dead.listened.dropped) = (None, None);
         let outcome = evaluate(&observed(vec![dead], Protection::All, Some(kill())));

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use treehouse_audio::Say;
+use treehouse_audio::{CapturedFrame, Say};
 use treehouse_invite::{Role, StageMember};
-use treehouse_net::address_text;
+use treehouse_net::{Captured, Handle, address_text};
 use treehouse_room::{Command, Event as RoomEvent, JoinFailure};
 use treehouse_wire::{NodeId, VoiceId};
 
@@ -94,7 +94,7 @@ impl Session {
     }
 
     fn stats(&self) -> Stats {
-        let counted = self.handle.as_ref().map(treehouse_net::Handle::stats).unwrap_or_default();
+        let counted = self.handle.as_ref().map(Handle::stats).unwrap_or_default();
         Stats {
             frames_sent: counted.frames_sent,
             frames_received: counted.frames_received,
@@ -168,8 +168,11 @@ impl Session {
         if self.spoken || self.setup.say == Say::None {
             return;
         }
-        let Some(mut sender) = self.handle.as_ref().map(treehouse_net::Handle::captured) else { return };
-        let send = move |frame| sender.send(frame);
+        let Some(sender) = self.handle.as_ref().map(Handle::captured) else { return };
+        let send = move |frame: CapturedFrame| {
+            let CapturedFrame { number, captured, level, opus, .. } = frame;
+            sender.send(Captured { number, captured, level, opus });
+        };
         match start_voice(self.setup.say.clone(), (self.node, voice), self.taps.clone(), send).await {
             Ok(capture) => {
                 self.voice = Some(capture);
@@ -255,12 +258,13 @@ impl Session {
     /// Tells the room, and waits until it has ended.
     async fn say_goodbye(&mut self) {
         self.command(Command::Leave).await;
-        let Some(handle) = &mut self.handle else { return };
+        let after_ms = self.began.elapsed().as_millis() as u64;
+        let (Some(handle), outlet) = (&mut self.handle, &mut self.outlet) else { return };
         let over = async {
             loop {
                 match handle.event().await {
                     None | Some(RoomEvent::Closed(_)) => return,
-                    Some(_) => {}
+                    Some(event) => outlet.event(from_room(&event, after_ms, address_text)),
                 }
             }
         };

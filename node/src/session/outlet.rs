@@ -136,13 +136,9 @@ impl Outlet {
 
     /// Says that the session is over, and writes all that waits.
     pub fn close(mut self, reason: &str) {
-        if let Style::Live { view, screen, .. } = &mut self.style {
+        if let Style::Live { view, .. } = &mut self.style {
             // The block goes; what happened stays.
             *view = View::default();
-            let text = screen.draw(&[], &[], terminal::columns());
-            if !text.is_empty() {
-                self.sender.send(Text::Drawn(format!("{text}\n")));
-            }
         }
         let events_dropped = self.sender.dropped();
         self.event(Event::Closed { reason: reason.to_owned(), events_dropped });

@@ -92,7 +92,7 @@ impl Ears {
         if beside {
             tokio::spawn(async move {
                 if let Ok(Err(error)) = opening.await {
-                    tell.tell(Told::Notice(format!("nothing is heard: {error}")));
+                    tell.tell(Told::Notice(format!("you hear nothing: {error}")));
                 }
             });
             return Ok(ears);

@@ -1,0 +1,144 @@
+//! A room by hand: one process opens it, others enter with the invite that it prints.
+
+mod support;
+
+use rustix::process::Signal;
+use support::{LOOPBACK, Place, host, recording, start};
+
+#[test]
+fn a_listener_records_what_the_host_says() {
+    let place = Place::new();
+    let (mut host, invite) = host(&place, "sample:1", &["--hear", "none"]);
+    let wav = place.text("heard.wav");
+    let listener = start(&place.path("listener"), &["join", &invite, "--name", "bob", "--hear", &wav, "--for", "3s"]);
+    host.line("word of bob", |line| line.contains("bob came in"));
+    host.line("farewell", |line| line == "bob left");
+    let ended = listener.ended();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let (seconds, rms) = recording(&place.path("heard.wav"));
+    assert!(seconds > 2.0, "{seconds} s");
+    assert!(rms > 0.01, "speech is louder than {rms}");
+    host.signal(Signal::INT);
+    assert!(host.ended().status.success());
+}
+
+#[test]
+fn ctrl_c_leaves_politely_and_the_host_closes_the_room() {
+    let place = Place::new();
+    let (mut host, invite) = host(&place, "none", &["--hear", "none", "--json"]);
+    let mut first = start(&place.path("first"), &["join", &invite, "--hear", "none", "--json"]);
+    first.event("admitted", |_| true);
+    first.signal(Signal::INT);
+    host.event("member_left", |left| left["polite"] == true);
+    let ended = first.ended();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(ended.stdout.lines().last().is_some_and(|line| line.contains(r#""reason":"left""#)), "{}", ended.stdout);
+
+    let mut second = start(&place.path("second"), &["join", &invite, "--hear", "none", "--json"]);
+    second.event("feeds", |feeds| feeds["parent"].is_string());
+    host.signal(Signal::TERM);
+    let (host, second) = (host.ended(), second.ended());
+    assert!(host.status.success() && second.status.success());
+    let last = second.stdout.lines().last().unwrap_or_default();
+    assert!(last.contains(r#""reason":"closed_by_host""#), "{last}");
+}
+
+#[test]
+fn a_crash_is_not_taken_for_a_goodbye() {
+    let place = Place::new();
+    let (mut host, invite) = host(&place, "none", &["--hear", "none", "--json"]);
+    let mut listener = start(&place.path("listener"), &["join", &invite, "--hear", "none", "--json"]);
+    listener.event("feeds", |feeds| feeds["parent"].is_string());
+    listener.signal(Signal::KILL);
+    host.event("member_left", |left| left["polite"] == false);
+}
+
+#[test]
+fn a_joiner_that_has_something_to_say_is_brought_onto_the_stage() {
+    let place = Place::new();
+    let wav = place.text("heard.wav");
+    let (mut host, invite) = host(&place, "none", &["--hear", &wav, "--json"]);
+    let arguments = ["join", &invite, "--name", "ann", "--say", "sample:2", "--hear", "none", "--json"];
+    let mut speaker = start(&place.path("speaker"), &arguments);
+    let live = speaker.event("live", |_| true);
+    host.event("hand", |hand| hand["name"] == "ann" && hand["raised"] == true);
+    host.event("stage", |stage| {
+        stage["members"].as_array().is_some_and(|members| members.iter().any(|member| member["voice"] == live["voice"]))
+    });
+    host.event("first_audio", |_| true);
+    host.event("speaking", |speaking| speaking["on"] == true);
+    speaker.signal(Signal::INT);
+    host.event("speaking", |speaking| speaking["on"] == false);
+    assert!(speaker.ended().status.success());
+    host.signal(Signal::INT);
+    assert!(host.ended().status.success());
+    let (_, rms) = recording(&place.path("heard.wav"));
+    assert!(rms > 0.003, "speech is louder than {rms}");
+}
+
+#[test]
+fn a_file_is_said_once_and_then_the_stage_is_left() {
+    let place = Place::new();
+    let clip = place.path("clip.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 48_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(&clip, spec).expect("a file");
+    (0..48_000).for_each(|i| wav.write_sample(if i % 96 < 48 { 4_000_i16 } else { -4_000 }).expect("space"));
+    wav.finalize().expect("a header");
+    let (mut host, invite) = host(&place, "none", &["--hear", "none", "--json"]);
+    let arguments = ["join", &invite, "--say", &place.text("clip.wav"), "--hear", "none", "--json"];
+    let mut speaker = start(&place.path("speaker"), &arguments);
+    let peer = speaker.event("started", |_| true)["peer"].clone();
+    let on_stage = |stage: &serde_json::Value| {
+        stage["members"].as_array().is_some_and(|members| members.iter().any(|member| member["peer"] == peer))
+    };
+    host.event("stage", |stage| on_stage(stage));
+    host.event("stage", |stage| !on_stage(stage));
+    drop(speaker);
+}
+
+#[test]
+fn two_sessions_of_one_person_meet_in_a_room() {
+    let place = Place::new();
+    let (mut host, invite) = host(&place, "none", &["--hear", "none", "--json"]);
+    let again = start(&place.path("host"), &["join", &invite, "--hear", "none", "--for", "1s", "--json"]);
+    host.event("member_joined", |_| true);
+    let ended = again.ended();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(ended.stdout.lines().any(|line| line.contains(r#""temporary":true"#)), "{}", ended.stdout);
+}
+
+#[test]
+fn without_sound_devices_a_room_still_opens_and_says_so() {
+    let place = Place::new();
+    let mut arguments = vec!["host", "--say", "mic:no such microphone", "--hear", "speakers:no such speakers"];
+    arguments.extend(LOOPBACK);
+    arguments.push("--json");
+    let mut host = start(&place.path("host"), &arguments);
+    let mut notices = Vec::new();
+    while notices.len() < 2 {
+        notices.push(host.event("sound", |_| true)["notice"].as_str().expect("text").to_owned());
+    }
+    for wanted in ["microphone", "speakers"] {
+        assert!(notices.iter().any(|notice| notice.contains(wanted)), "{notices:?}");
+    }
+    host.signal(Signal::INT);
+    let ended = host.ended();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(ended.stdout.lines().any(|line| line.contains(r#""event":"admitted""#)), "{}", ended.stdout);
+}
+
+#[test]
+fn what_starts_a_node_ends_it_by_closing_its_input() {
+    let place = Place::new();
+    // Standard input of `start` is empty, so that it is closed from the beginning.
+    let arguments = ["host", "--say", "none", "--hear", "none", "--json", "--until-stdin-closes", "--listen"];
+    let host = start(&place.path("host"), &[&arguments[..], &["/ip4/127.0.0.1/tcp/0"]].concat());
+    let ended = host.ended();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(ended.stdout.lines().any(|line| line.contains(r#""event":"admitted""#)), "{}", ended.stdout);
+}
