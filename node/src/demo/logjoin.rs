@@ -150,18 +150,23 @@ pub fn join(spoken: &Spoken, listened: &Listened, until_ns: u64) -> Heard {
     heard
 }
 
-/// The longest run of consecutive frames of one voice among losses captured within a span, in milliseconds.
-pub fn gap_ms(losses: &[Loss], from_ns: u64, until_ns: u64) -> u64 {
-    let mut longest = 0;
-    let mut run = 0;
-    let mut before: Option<(VoiceId, u32)> = None;
-    for loss in losses.iter().filter(|loss| (from_ns..=until_ns).contains(&loss.captured_ns)) {
-        let follows = before.is_some_and(|(voice, frame)| voice == loss.voice && frame + 1 == loss.frame);
-        run = if follows { run + 1 } else { 1 };
-        longest = longest.max(run);
-        before = Some((loss.voice, loss.frame));
+/// The longest time within a span in which a listener heard nothing new of a voice that went on, in milliseconds, in
+/// whole frames. It does not matter whether frames were lost, or playback paused until they came after all.
+pub fn gap_ms(listened: &Listened, from_ns: u64, until_ns: u64) -> u64 {
+    let mut plays: BTreeMap<VoiceId, Vec<u64>> = BTreeMap::new();
+    for ((voice, _), (outcome, at_ns)) in &listened.played {
+        if *outcome == Outcome::Decoded && (from_ns..=until_ns).contains(at_ns) {
+            plays.entry(*voice).or_default().push(*at_ns);
+        }
     }
-    longest * FRAME_NS / 1_000_000
+    let mut longest_ns = 0;
+    for times in plays.values_mut() {
+        times.sort_unstable();
+        let gaps = times.iter().zip(times.iter().skip(1)).map(|(a, b)| (b - a).saturating_sub(FRAME_NS));
+        longest_ns = longest_ns.max(gaps.max().unwrap_or(0));
+    }
+    // A tick that comes a little late is no gap.
+    longest_ns / FRAME_NS * (FRAME_NS / 1_000_000)
 }
 
 #[cfg(test)]
@@ -240,11 +245,22 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_the_longest_run_of_one_voice() {
-        let loss = |voice, frame: u32| Loss { voice, frame, captured_ns: u64::from(frame) * FRAME_NS, instead: None };
-        let losses = [loss(A, 10), loss(A, 11), loss(A, 13), loss(B, 14), loss(B, 15), loss(B, 16), loss(B, 90)];
-        assert_eq!(gap_ms(&losses, 0, u64::MAX), 60);
-        assert_eq!(gap_ms(&losses, 0, 12 * FRAME_NS), 40, "only those within the span");
-        assert_eq!(gap_ms(&[], 0, u64::MAX), 0);
+    fn a_gap_is_the_longest_time_without_anything_new() {
+        let lost =
+            listener(A, 0..200, |frame| if (50..55).contains(&frame) { Outcome::Concealed } else { Outcome::Decoded });
+        assert_eq!(gap_ms(&Listened::new(&lost), 0, u64::MAX), 100, "five frames were made up");
+        assert_eq!(gap_ms(&Listened::new(&lost), 0, 40 * FRAME_NS), 0, "not within the span");
+        // Nothing is lost, but from frame 100 on everything is heard 210 ms later.
+        let paused: Vec<Entry> = listener(A, 0..200, |_| Outcome::Decoded)
+            .into_iter()
+            .map(|entry| match entry {
+                Entry::Played { voice, frame, outcome, at_ns } if frame >= 100 => {
+                    Entry::Played { voice, frame, outcome, at_ns: at_ns + 210 * MS }
+                }
+                other => other,
+            })
+            .collect();
+        assert_eq!(gap_ms(&Listened::new(&paused), 0, u64::MAX), 200);
+        assert_eq!(gap_ms(&Listened::default(), 0, u64::MAX), 0);
     }
 }

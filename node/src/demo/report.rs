@@ -50,8 +50,8 @@ pub struct Kill {
     pub at_ns: u64,
     /// Whom it fed.
     pub children: usize,
-    /// Listeners whose feed came through it.
-    pub listeners_below: usize,
+    /// Names of the listeners whose feed came through it.
+    pub below: Vec<String>,
 }
 
 /// What was observed of the whole.
@@ -98,7 +98,7 @@ pub struct KilledRelay {
     pub listeners_below: usize,
     /// Frames that the survivors lost between 0.5 s before and 5 s after.
     pub frames_lost: u64,
-    /// The longest run of lost frames of one voice at one listener, in milliseconds.
+    /// The longest time in which a listener below heard nothing new of a voice, in milliseconds, in whole frames.
     pub gap_ms_max: u64,
 }
 
@@ -195,14 +195,16 @@ fn killed_relay(kill: &Kill, listeners: &[Listener], heard: &BTreeMap<usize, Hea
     let (from_ns, until_ns) = (kill.at_ns.saturating_sub(KILL_BEFORE_NS), kill.at_ns + KILL_AFTER_NS);
     let survivors = listeners.iter().zip(heard.values()).filter(|(listener, _)| listener.killed_ns.is_none());
     let (mut frames_lost, mut gap_ms_max) = (0, 0);
-    for (_, heard) in survivors {
+    for (listener, heard) in survivors {
         frames_lost += lost_within(heard, from_ns, until_ns);
-        gap_ms_max = gap_ms_max.max(gap_ms(&heard.losses, from_ns, until_ns));
+        if kill.below.contains(&listener.name) {
+            gap_ms_max = gap_ms_max.max(gap_ms(&listener.listened, from_ns, until_ns));
+        }
     }
     KilledRelay {
         peer: kill.peer.clone(),
         children: kill.children,
-        listeners_below: kill.listeners_below,
+        listeners_below: kill.below.len(),
         frames_lost,
         gap_ms_max,
     }
@@ -412,7 +414,7 @@ mod tests {
     }
 
     fn kill() -> Kill {
-        Kill { peer: "12D3".to_owned(), at_ns: 500 * FRAME_NS, children: 1, listeners_below: 1 }
+        Kill { peer: "12D3".to_owned(), at_ns: 500 * FRAME_NS, children: 1, below: vec!["a".to_owned()] }
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
         self.wait(AUDIO_MAX, "a listener hears nothing", hear).await?;
         // Standbys are a matter of course, not of the demo: it goes on without them, and the result shows it.
         let deadline = Instant::now() + STANDBY_MAX;
-        while self.tree.with_standby() < self.tree.members() && Instant::now() < deadline {
+        while self.tree.listeners_with_standby() < usize::from(self.args.listeners) && Instant::now() < deadline {
             self.listen_for(Duration::from_millis(100)).await?;
         }
         self.show_tree(&format!("all {} hear the room, the tree is:", self.args.listeners));
@@ -250,7 +250,8 @@ impl<'a> Run<'a> {
         let none = "no listener feeds another, so there is none to kill: take more listeners or fewer --max-children";
         let peer = self.tree.victim().ok_or_else(|| Failure::Failed(none.to_owned()))?.to_owned();
         let children = self.tree.children(&peer).count();
-        let listeners_below = self.tree.listeners_below(&peer).len();
+        let below = self.tree.listeners_below(&peer);
+        let below: Vec<String> = below.iter().filter_map(|peer| self.tree.name(peer)).map(str::to_owned).collect();
         let at_ns = self.clock.now_ns();
         let Some(node) = self.nodes.iter_mut().find(|node| node.peer.as_deref() == Some(&peer)) else {
             return Err(Failure::Failed(none.to_owned()));
@@ -259,8 +260,8 @@ impl<'a> Run<'a> {
         let name = node.name.clone();
         self.tree.remove(&peer);
         self.progress
-            .say(&format!("killed {name}: it fed {children}, and {listeners_below} listener(s) heard through it"));
-        Ok(Kill { peer, at_ns, children, listeners_below })
+            .say(&format!("killed {name}: it fed {children}, and {} listener(s) heard through it", below.len()));
+        Ok(Kill { peer, at_ns, children, below })
     }
 
     fn leave(&mut self, part: Part) {

@@ -67,6 +67,11 @@ impl Tree {
         self.nodes.values().filter(|node| node.standby.is_some()).count()
     }
 
+    /// Listeners that have one.
+    pub fn listeners_with_standby(&self) -> usize {
+        self.nodes.values().filter(|node| node.part == Part::Listener && node.standby.is_some()).count()
+    }
+
     /// Whom a node feeds as their parent.
     pub fn children<'a>(&'a self, peer: &'a str) -> impl Iterator<Item = &'a str> {
         self.nodes.iter().filter(move |(_, node)| node.parent.as_deref() == Some(peer)).map(|(peer, _)| peer.as_str())
