@@ -12,6 +12,7 @@ use std::{
 
 use tokio::{
     sync::mpsc,
+    task::yield_now,
     time::{Interval, MissedTickBehavior, Sleep, interval, sleep_until},
 };
 use treehouse_room::{Command, Event, Input, Instant, Output, PlayFrame, Room};
@@ -22,6 +23,9 @@ use crate::{
     limits::{DROPS_INTERVAL, NETWORK_BATCH_MAX},
     network::{NetEvent, Network},
 };
+
+/// A timer that fires later than this was held up by the machine.
+const LATE: Duration = Duration::from_millis(5);
 
 /// Maps this machine's monotonic clock to the room's.
 #[derive(Clone, Copy, Debug)]
@@ -99,11 +103,7 @@ impl<P: FnMut(PlayFrame, StdInstant) + Send> Driver<P> {
             event = self.network.next() => {
                 let Some(event) = event else { return false };
                 self.on_network(event);
-                // A busy network must not keep the own voice and the timers waiting: so many events, then all others.
-                for _ in 1..NETWORK_BATCH_MAX {
-                    let Some(event) = self.network.try_next() else { break };
-                    self.on_network(event);
-                }
+                self.catch_up();
                 if timeout.is_some_and(|at| at <= StdInstant::now()) {
                     self.on_timeout();
                 }
@@ -113,10 +113,26 @@ impl<P: FnMut(PlayFrame, StdInstant) + Send> Driver<P> {
                 Some(command) => self.input(Input::Command(command)),
                 None => return false,
             },
-            () = wake, if timeout.is_some() => self.on_timeout(),
+            () = wake, if timeout.is_some() => {
+                // A machine that is too busy wakes everything late. What has arrived meanwhile must be heard before the
+                // room is told how late it is, or it takes its own slowness for its neighbours' silence.
+                if timeout.is_some_and(|at| at.elapsed() > LATE) {
+                    yield_now().await;
+                }
+                self.catch_up();
+                self.on_timeout();
+            }
             _ = ticks.tick() => self.on_tick(),
         }
         true
+    }
+
+    /// Takes in what is there already, but not so much that the own voice and the timers have to wait for a busy network.
+    fn catch_up(&mut self) {
+        for _ in 0..NETWORK_BATCH_MAX {
+            let Some(event) = self.network.try_next() else { break };
+            self.on_network(event);
+        }
     }
 
     fn on_network(&mut self, event: NetEvent) {
