@@ -6,7 +6,7 @@ Both are 16-bit mono files at 48 kHz. HEARD may begin earlier or later than SAID
 
   lag_ms        where in HEARD the first sample of SAID lies, from the highest cross-correlation of the whole
   correlation   of SAID and the aligned part of HEARD, 1.0 for the same waveform
-  windows       the same for each second of SAID that holds speech, each aligned on its own within 100 ms
+  windows       the same for each 400 ms of SAID that hold speech, each aligned on its own within 300 ms
   pesq          PESQ wideband (ITU-T P.862.2), 1.0 to 4.64; MOS-LQO of the whole
 """
 
@@ -19,8 +19,9 @@ import pesq
 
 RATE_HZ = 48_000
 PESQ_RATE_HZ = 16_000
+WINDOW = RATE_HZ * 2 // 5
 # Each window may lie this far from where the whole lies: jitter buffers move.
-WINDOW_SLACK = RATE_HZ // 10
+WINDOW_SLACK = RATE_HZ * 3 // 10
 # A window quieter than this, root mean square of full scale 1, holds no speech.
 SPEECH_RMS_MIN = 0.01
 
@@ -55,13 +56,13 @@ def correlation(a, b):
 
 def windows(said, heard, lag):
     found = []
-    for start in range(0, len(said) - RATE_HZ + 1, RATE_HZ):
-        part = said[start : start + RATE_HZ]
+    for start in range(0, len(said) - WINDOW + 1, WINDOW):
+        part = said[start : start + WINDOW]
         if numpy.sqrt(numpy.mean(part**2)) < SPEECH_RMS_MIN:
             continue
-        near = cut(heard, lag + start - WINDOW_SLACK, RATE_HZ + 2 * WINDOW_SLACK)
+        near = cut(heard, lag + start - WINDOW_SLACK, WINDOW + 2 * WINDOW_SLACK)
         shift = min(max(lag_of(part, near), 0), 2 * WINDOW_SLACK)
-        found.append(round(correlation(part, near[shift : shift + RATE_HZ]), 4))
+        found.append(round(correlation(part, near[shift : shift + WINDOW]), 4))
     return found
 
 

@@ -94,17 +94,19 @@ pub struct Score {
     pub lag_ms: f64,
     /// Of the whole.
     pub correlation: f64,
-    /// Of each second with speech.
+    /// Of each piece of 400 ms with speech.
     pub windows: Vec<f64>,
     /// PESQ wideband, 1.0 to 4.64.
     pub pesq: f64,
 }
 
 impl Score {
-    /// The correlation of the second that came through worst.
+    /// The correlation that half the pieces reach.
     #[must_use]
-    pub fn worst_window(&self) -> f64 {
-        self.windows.iter().copied().fold(1.0, f64::min)
+    pub fn median_window(&self) -> f64 {
+        let mut windows = self.windows.clone();
+        windows.sort_by(f64::total_cmp);
+        windows.get(windows.len() / 2).copied().unwrap_or_default()
     }
 }
 

@@ -27,8 +27,8 @@ const HEAD_START: Duration = Duration::from_secs(2);
 const TAIL: Duration = Duration::from_secs(2);
 /// Two clocks of null sinks and two resamplers are on the way, so less is asked than of files.
 const PESQ_MIN: f64 = 3.0;
-/// Of each second of speech with the same second as heard.
-const WINDOW_CORRELATION_MIN: f64 = 0.7;
+/// Half the pieces of speech correlate better than this with what was heard. The jitter buffer may move within others.
+const MEDIAN_CORRELATION_MIN: f64 = 0.9;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -88,7 +88,8 @@ impl SoundServer {
     /// Plays a file into the microphone, to its end.
     fn play(&self, file: &Path) {
         let mut command = Command::new("paplay");
-        command.arg("--device=mic").arg(file);
+        // The default latency of two seconds would make the microphone deliver in pieces of two seconds.
+        command.args(["--latency-msec=40", "--device=mic"]).arg(file);
         assert!(in_folder(&mut command, &self.folder).status().unwrap().success());
     }
 
@@ -154,7 +155,7 @@ fn speech_goes_from_microphone_to_speakers() -> Result<(), Failed> {
     wav_of_raw(&raw, &heard);
     let score = score(&said, &heard);
     println!("{score:?}");
-    assert!(score.worst_window() >= WINDOW_CORRELATION_MIN, "{score:?}");
+    assert!(score.median_window() >= MEDIAN_CORRELATION_MIN, "{score:?}");
     assert!(score.pesq >= PESQ_MIN, "{score:?}");
     Ok(())
 }
