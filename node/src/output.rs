@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_stuck_reader_costs_lines_and_never_time() {
-        let (let_go, stuck) = mpsc::channel();
+        let (let_go, stuck) = mpsc::sync_channel(0);
         let lines = Lines::start("lines", 4, Stuck(stuck)).expect("a thread");
         let sender = lines.sender();
         // The writer holds at most one line and the queue four: of a hundred, at least 95 are dropped, and counted.

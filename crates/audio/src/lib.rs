@@ -16,7 +16,7 @@
 //! use std::time::Duration;
 //! use treehouse_audio::{CaptureEvent, CaptureOptions, Capture, Say};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (tx, rx) = std::sync::mpsc::channel();
+//! let (tx, rx) = std::sync::mpsc::sync_channel(1024);
 //! let say: Say = "tone".parse()?;
 //! let capture = Capture::start(say, CaptureOptions::default(), move |event| drop(tx.send(event)))?;
 //! let first = rx.recv_timeout(Duration::from_secs(5))?;

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -15,6 +15,8 @@ use treehouse_audio::{
 use treehouse_wire::{FrameNumber, VoiceId};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// More events than any test makes.
+const EVENTS_MAX: usize = 65_536;
 
 fn voice(n: u8) -> VoiceId {
     VoiceId([n; 8])
@@ -42,7 +44,7 @@ fn clip(dir: &Path, sample: Sample, frames: usize) -> (PathBuf, Vec<f32>) {
 }
 
 fn start(say: Say, options: CaptureOptions) -> (Capture, Receiver<CaptureEvent>) {
-    let (tx, rx) = channel();
+    let (tx, rx) = sync_channel(EVENTS_MAX);
     let capture = Capture::start(say, options, move |event| drop(tx.send(event))).unwrap();
     (capture, rx)
 }
@@ -61,7 +63,7 @@ fn as_heard(from: u8, frame: CapturedFrame) -> VoiceFrame {
 }
 
 fn listen(hear: Hear) -> (Playback, Receiver<PlaybackEvent>) {
-    let (tx, rx) = channel();
+    let (tx, rx) = sync_channel(EVENTS_MAX);
     let playback = Playback::start(hear, PlaybackOptions::default(), move |event| drop(tx.send(event))).unwrap();
     (playback, rx)
 }

@@ -213,7 +213,7 @@ async fn a_crash_without_a_word_is_noticed_by_the_idle_timeout() {
     let mut host = network(1, &[QUIC]).await;
     // A runtime of its own is the nearest thing to a process that is killed.
     let addresses = host.addresses().to_vec();
-    let (node, peer) = (host.node_id(), std::sync::mpsc::channel());
+    let (node, peer) = (host.node_id(), std::sync::mpsc::sync_channel(1));
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     runtime.spawn(async move {

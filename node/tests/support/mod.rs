@@ -6,7 +6,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, sync_channel},
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +17,8 @@ use tempfile::TempDir;
 
 /// Nothing here takes longer on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// More lines than any test makes.
+const LINES_MAX: usize = 65_536;
 /// Rooms of tests never leave the machine.
 pub const LOOPBACK: [&str; 4] = ["--listen", "/ip4/127.0.0.1/udp/0/quic-v1", "--listen", "/ip4/127.0.0.1/tcp/0"];
 
@@ -51,10 +53,10 @@ pub fn start(data: &Path, arguments: &[&str]) -> Running {
         .spawn()
         .expect("the program starts");
     let stdout = child.stdout.take().expect("a pipe");
-    let (sender, lines) = channel();
+    let (sender, lines) = sync_channel(LINES_MAX);
     thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
     let mut errors = child.stderr.take().expect("a pipe");
-    let (sender, stderr) = channel();
+    let (sender, stderr) = sync_channel(LINES_MAX);
     thread::spawn(move || {
         let mut text = String::new();
         let _ = errors.read_to_string(&mut text);
