@@ -25,6 +25,8 @@ const REDIAL_MAX: Duration = Duration::from_secs(8);
 const RENEW_SECONDS: u64 = 30 * 60;
 /// A placement that has not come after this is asked for.
 const PLACEMENT: Duration = Duration::from_secs(3);
+/// A member is a newcomer for this long: it is placed by then.
+const NEWCOMER: Duration = Duration::from_secs(5);
 /// How often the host is told whom this member is fed by, without a change.
 const STATUS: Duration = Duration::from_secs(5);
 
@@ -143,6 +145,11 @@ impl<S: Suite> Room<S> {
         self.event(Event::Admitted { room: self.room, title: charter.title.as_str().to_owned(), role });
         let host = Contact { node: self.host, addresses: List::truncated(self.host_link.addresses.iter().cloned()) };
         self.establish(host, Aim::Provisional);
+    }
+
+    /// Whether this member came so lately that what was said before is not for it.
+    pub(crate) fn is_newcomer(&self) -> bool {
+        self.host_link.admitted.is_some_and(|at| self.now.since(at) < NEWCOMER)
     }
 
     pub(crate) fn refused(&mut self, from: NodeId, refusal: Refusal) {

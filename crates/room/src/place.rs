@@ -106,7 +106,7 @@ impl<S: Suite> Room<S> {
     /// Sends `Subscribe`: for a new feed or for another purpose of one that is there.
     pub(crate) fn subscribe(&mut self, node: NodeId, purpose: Purpose) {
         let Some(certificate) = self.certificate.as_ref().map(|(_, statement)| statement.clone()) else { return };
-        let from: Positions = self.voices.positions();
+        let from: Positions = self.voices.positions(self.is_newcomer());
         let relay = (!self.children.is_empty()).then_some(self.rank);
         let replay = !from.is_empty() && purpose != Purpose::IdleStandby;
         let now = self.now;

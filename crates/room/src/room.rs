@@ -334,12 +334,12 @@ impl<S: Suite> Room<S> {
     }
 
     fn leave(&mut self) {
-        if self.phase != Phase::In {
-            return self.close(Closing::Left);
-        }
         let farewell = if self.is_host() { Farewell::RoomClosed } else { Farewell::Leaving };
         for peer in self.links.up.keys().copied().collect::<Vec<_>>() {
             self.send(peer, &Control::Bye(farewell));
+        }
+        if self.phase != Phase::In {
+            return self.close(Closing::Left);
         }
         self.phase = Phase::Leaving;
         self.own_voice = None;

@@ -122,11 +122,15 @@ impl<S: Suite> Voices<S> {
     }
 
     /// The newest frame of each voice before which nothing is missing, for `Subscribe`.
-    pub(crate) fn positions(&self) -> Positions {
-        Positions::truncated(self.map.iter().filter_map(|(id, voice)| {
-            let played = voice.played.as_ref()?;
-            Some((*id, FrameNumber(played.contiguous(FRAMES_OLD)?)))
-        }))
+    ///
+    /// A newcomer wants nothing old of voices that it has not heard: it says that it has their last possible frame. In a
+    /// repair they are left out instead, and so replayed, since they may have begun while nothing carried.
+    pub(crate) fn positions(&self, newcomer: bool) -> Positions {
+        let has = |voice: &Voice<S>| match &voice.played {
+            Some(played) => played.contiguous(FRAMES_OLD),
+            None => newcomer.then_some(u32::MAX),
+        };
+        Positions::truncated(self.map.iter().filter_map(|(id, voice)| Some((*id, FrameNumber(has(voice)?)))))
     }
 
     /// Keeps a packet for children that subscribe later.
