@@ -39,6 +39,9 @@ use identity::Identity;
 /// How long tasks that are still under way may take once the work is done.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(500);
 
+/// What is logged unless `RUST_LOG` says otherwise. Of a file that is no sound the program speaks itself, once.
+const LOGGED: &str = "warn,symphonia_core=off,symphonia_metadata=off";
+
 /// Does what the command line asks for. What went wrong is one sentence on standard error.
 pub fn run(cli: Cli) -> ExitCode {
     log_to_stderr();
@@ -53,8 +56,9 @@ pub fn run(cli: Cli) -> ExitCode {
 
 /// Warnings and worse, unless `RUST_LOG` says otherwise.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let ansi = io::IsTerminal::is_terminal(&io::stderr());
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(io::stderr).try_init();
 }
 
 fn dispatch(command: Command) -> Result<(), Failure> {

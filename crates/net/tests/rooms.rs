@@ -295,3 +295,28 @@ async fn a_handle_that_is_dropped_stops_its_driver() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_nodes_hear_every_frame_for_half_a_minute() {
+    const NODES: u16 = 199;
+    const FRAMES: u32 = 1500;
+    let (mut host, invite) = host(1, &[QUIC], Protection::Relays, 8).await;
+    let mut listeners = Vec::new();
+    for seed in 0..NODES {
+        let mut listener = Listener::join(100 + seed, &[QUIC], &invite, 8).await;
+        listener.admitted().await;
+        listeners.push(listener);
+    }
+    // Until the last has its parent and its standby.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    speak(&host.captured(), 0..FRAMES).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let missed: usize = listeners.iter().map(|listener| listener.missing(0..FRAMES).len()).sum();
+    let relays = listeners.iter().filter(|listener| listener.handle.stats().frames_sent > 0).count();
+    println!("{} nodes, {FRAMES} frames: {missed} missed, {relays} relays", NODES + 1);
+    assert_eq!(missed, 0, "all frames reach all");
+    assert!(relays > 20, "listeners relay");
+    assert!(listeners.iter().all(|listener| listener.twice.load(Relaxed) == 0));
+    host.command(Command::Leave).await;
+    until(&mut host, "the end", |event| *event == Event::Closed(Closing::Left)).await;
+}
