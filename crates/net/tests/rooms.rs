@@ -6,7 +6,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -18,9 +18,10 @@ use common::{
 };
 use futures::AsyncWriteExt;
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
-use treehouse_net::{Captured, CapturedSender, Endpoint, Handle, NetConfig, parse_address, start};
+use treehouse_net::{Captured, CapturedSender, Endpoint, Handle, NetConfig, NetEvent, parse_address, start};
 use treehouse_room::{
-    Closing, Command, Config, Event, HostConfig, JoinConfig, JoinFailure, Offence, PlayFrame, Protection, Room,
+    Closing, Command, Config, Event, HostConfig, Input, JoinConfig, JoinFailure, Offence, Output, PlayFrame,
+    Protection, Room,
 };
 use treehouse_wire::{
     CaptureTime, Contact, FrameNumber, Level, List, NodeId, Shipped, Suite, UnixSeconds,
@@ -85,6 +86,8 @@ impl Listener {
         let twice = Arc::new(AtomicU32::new(0));
         let (frames, doubles) = (Arc::clone(&heard), Arc::clone(&twice));
         let play = move |frame: PlayFrame, at| {
+            // What is played is what was said, whatever a relay made of it.
+            assert!(frame.opus.iter().all(|byte| *byte == frame.number.0 as u8), "frame {:?} is altered", frame.number);
             let mut frames = frames.lock().expect("no panic");
             if frames.insert(frame.number.0, at).is_some() {
                 doubles.fetch_add(1, Relaxed);
@@ -294,6 +297,75 @@ async fn a_handle_that_is_dropped_stops_its_driver() {
         }
     })
     .await;
+}
+
+/// An honest Room behind a driver that alters one bit of each packet that it forwards, while `flips` says so.
+async fn relay_that_flips(seed: u16, invite: Invite, flips: Arc<AtomicBool>) {
+    let mut network = common::network(seed, &[QUIC]).await;
+    let begin = Instant::now();
+    let now = || treehouse_room::Instant::from_micros(begin.elapsed().as_micros() as u64);
+    let mut room = Room::join(now(), wall(), Shipped, config(seed, 8), JoinConfig { invite });
+    let _ = room.handle_input(now(), Input::Listening(network.addresses().to_vec()));
+    loop {
+        while let Some(output) = room.poll_output() {
+            match output {
+                Output::Dial { peer, addresses } => network.dial(peer, addresses),
+                Output::Hangup { peer } => network.hang_up(&peer),
+                Output::Send { to, bytes } => network.send(&to, &bytes),
+                Output::Forward { to, lane, packet, .. } => {
+                    let mut bytes = packet.to_vec();
+                    bytes[40] ^= u8::from(flips.load(Relaxed));
+                    common::forward(&network, &to, lane, &bytes);
+                }
+                Output::Play(_) | Output::Event(_) => {}
+            }
+        }
+        let wait = room.poll_timeout().map_or(FRAME, |(at, _)| at.since(now()));
+        let Ok(event) = tokio::time::timeout(wait, network.next()).await else {
+            room.handle_timeout(now());
+            continue;
+        };
+        let outcome = match event {
+            Some(NetEvent::LinkUp(peer)) => room.handle_input(now(), Input::LinkUp { peer }),
+            Some(NetEvent::LinkDown(peer, _)) => room.handle_input(now(), Input::LinkDown { peer }),
+            Some(NetEvent::Control(from, bytes)) => room.handle_input(now(), Input::Control { from, bytes: &bytes }),
+            Some(NetEvent::Media(from, packet)) => room.handle_input(now(), Input::Media { from, packet }),
+            Some(NetEvent::DialFailed(peer, attempts)) => {
+                room.handle_input(now(), Input::DialFailed { peer, attempts })
+            }
+            Some(NetEvent::Listening(addresses)) => room.handle_input(now(), Input::Listening(addresses)),
+            None => return,
+        };
+        assert!(outcome.is_ok(), "{outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_flips_bits_is_left_after_one_packet_and_nothing_is_lost() {
+    // The host feeds one child, the relay, and has a slot for one standby: the listener's.
+    let (host, invite) = host(1, &[QUIC], Protection::All, 2).await;
+    let flips = Arc::new(AtomicBool::new(false));
+    let relay = tokio::spawn(relay_that_flips(2, invite.clone(), Arc::clone(&flips)));
+    let forger = NodeId(Shipped.public_key(&Shipped.signer(&seed_bytes(2))));
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut listener = Listener::join(3, &[QUIC], &invite, 0).await;
+    let fed = |event: &Event| matches!(event, Event::Feeds { parent: Some(parent), standby: Some(_), .. } if *parent == forger);
+    until(&mut listener.handle, "the relay as parent, the host as standby", fed).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    speak(&host.captured(), 0..100).await;
+    flips.store(true, Relaxed);
+    speak(&host.captured(), 100..250).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let forged = Event::Offence { peer: forger, kind: Offence::Forged };
+    until(&mut listener.handle, "the forger is named", |event| *event == forged).await;
+    let moved = |event: &Event| matches!(event, Event::Feeds { parent: Some(parent), .. } if *parent != forger);
+    until(&mut listener.handle, "the standby takes over", moved).await;
+    assert_eq!(listener.missing(0..250), [], "nothing is lost");
+    assert_eq!(listener.twice.load(Relaxed), 0);
+    assert!(!relay.is_finished(), "the relay goes on");
+    relay.abort();
+    host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
