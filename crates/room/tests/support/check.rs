@@ -63,7 +63,9 @@ impl<S: Suite> World<S> {
         let now = self.now;
         for ix in 0..self.nodes.len() {
             for (_, event) in self.nodes[ix].events.iter().rev().take(4) {
-                assert!(!matches!(event, Event::Offence { .. }), "node {ix} accuses an honest peer: {event:?}");
+                let honest = |peer: &NodeId| !self.hostile.contains(peer) && !self.hostile.contains(&self.nodes[ix].id);
+                let accuses = matches!(event, Event::Offence { peer, .. } if honest(peer));
+                assert!(!accuses, "node {ix} accuses an honest peer: {event:?}");
             }
             if self.is_covered(ix) {
                 self.nodes[ix].uncovered_since = None;

@@ -19,8 +19,8 @@ use treehouse_room::{
     Cheap, Closing, Command, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Protection, Room, View,
 };
 use treehouse_wire::{
-    Address, Blob, Bytes, CaptureTime, Contact, FrameNumber, Level, List, MediaKey, NodeId, Suite, UnixSeconds,
-    VoiceId, control::Name,
+    Address, Blob, Bytes, CaptureTime, Contact, Control, FrameNumber, Level, List, MediaKey, NodeId, Suite,
+    UnixSeconds, VoiceId, control::Name,
 };
 
 use queue::Queue;
@@ -91,6 +91,11 @@ pub struct World<S: Suite> {
     pub protection: Protection,
     pub invite: Option<Invite>,
     pub forwarded: u64,
+    /// Packets that were forwarded, while a test wants them.
+    pub kept: Vec<Bytes>,
+    pub keep_packets: bool,
+    /// Nodes that a test lets do wrong, and that may be accused.
+    pub hostile: BTreeSet<NodeId>,
     /// Longest time that a connected member may be without a feed that carries.
     pub uncovered_max: Duration,
     pub queue: Queue<Happening>,
@@ -117,6 +122,9 @@ impl<S: Suite> World<S> {
             protection,
             invite: None,
             forwarded: 0,
+            kept: Vec::new(),
+            keep_packets: false,
+            hostile: BTreeSet::new(),
             uncovered_max: Duration::from_secs(10),
             queue: Queue::default(),
             streams: BTreeMap::new(),
@@ -233,6 +241,20 @@ impl<S: Suite> World<S> {
             self.nodes[ix].speaking = true;
             self.queue.push(self.now, Happening::Capture(ix));
         }
+    }
+
+    /// A message from `from` that its room did not send, at the other end of their link.
+    pub fn slip_control(&mut self, from: Ix, to: Ix, message: &Control) {
+        let from = self.nodes[from].id;
+        self.hostile.insert(from);
+        self.input(to, Input::Control { from, bytes: &message.to_bytes() });
+    }
+
+    /// A packet from `from` that its room did not send.
+    pub fn slip_media(&mut self, from: Ix, to: Ix, packet: Bytes) {
+        let from = self.nodes[from].id;
+        self.hostile.insert(from);
+        self.input(to, Input::Media { from, packet });
     }
 
     pub fn command(&mut self, ix: Ix, command: Command) {
@@ -419,6 +441,9 @@ impl<S: Suite> World<S> {
                 }
             }
             Output::Forward { to, lane, packet, .. } => {
+                if self.keep_packets && !self.kept.contains(&packet) {
+                    self.kept.push(packet.clone());
+                }
                 for to in to {
                     self.forwarded += 1;
                     if self.chance(self.weather.drop) {
