@@ -101,12 +101,12 @@ impl<S: Suite> Room<S> {
         room.rank = Rank::HOST;
         room.phase = Phase::In;
         room.members = 1;
+        room.event(Event::Admitted { room: id, title, role: treehouse_invite::Role::Host });
         room.certify_self();
         room.take_the_stage();
         if let Some(seed) = host.media_seed {
             room.raise_hand(&seed);
         }
-        room.event(Event::Admitted { room: id, title, role: treehouse_invite::Role::Host });
         room.publish_state();
         room.timers.arm(Timer::Housekeeping, now.after(HOUSEKEEPING));
         room
