@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Ix, World};
+use treehouse_invite::MediaClaim;
 use treehouse_room::{Cheap, Event, Offence, Protection};
 use treehouse_wire::{
     Bytes, CaptureTime, Contact, Control, Epoch, FrameNumber, FramesPerPacket, Header, Level, List, MediaKey, Packet,
@@ -169,4 +170,19 @@ fn packets_that_nobody_asked_for_are_dropped_and_at_last_end_the_link() {
     }
     assert!(accused(&world, 0, hostile, Offence::Unsolicited));
     nobody_notices(&mut world, hostile);
+}
+
+#[test]
+fn a_member_that_claims_the_key_of_another_voice_does_not_get_it() {
+    let mut world = room(Protection::All);
+    let (hostile, _) = relay_and_child(&world);
+    let key = world.media_key(1);
+    let node = world.nodes[hostile].id;
+    // Any member can sign that a key is its own; the stage has each voice once.
+    let claim = MediaClaim::sign(&Cheap, &world.nodes[hostile].identity_seed, &world.room(0).id(), &node, key);
+    world.slip_control(hostile, 0, &Control::Hand { claim: Some((claim.key, claim.signature)) });
+    nobody_notices(&mut world, hostile);
+    let staged = |event: &Event| matches!(event, Event::Stage(stage) if stage.iter().any(|member| member.node == node));
+    assert!(!world.has_event(0, staged), "it is not on stage");
+    assert!(world.has_event(0, |event| matches!(event, Event::Hand { peer, raised: true, .. } if *peer == node)));
 }

@@ -63,6 +63,8 @@ pub const CALM: Weather = Weather { loss: 0.0, drop: 0.0, jitter: Duration::ZERO
 pub struct Node<S: Suite> {
     pub room: Option<Room<S>>,
     pub id: NodeId,
+    /// Its secret key.
+    pub identity_seed: [u8; 32],
     pub place: (f64, f64),
     pub side: u8,
     /// Link number by peer, as this end sees it.
@@ -73,6 +75,7 @@ pub struct Node<S: Suite> {
     pub speaking: bool,
     /// Its newest voice.
     pub voice: Option<VoiceId>,
+    media_key: Option<MediaKey>,
     pub next_frame: u32,
     pub captured: BTreeMap<FrameNumber, Instant>,
     pub joined_at: Option<Instant>,
@@ -157,12 +160,13 @@ impl<S: Suite> World<S> {
         seed
     }
 
-    fn add(&mut self, room: Room<S>) -> Ix {
+    fn add(&mut self, room: Room<S>, identity_seed: [u8; 32]) -> Ix {
         let ix = self.nodes.len();
         let place = ((self.below(1000) as f64) / 1000.0, (self.below(1000) as f64) / 1000.0);
         self.index.insert(room.node(), ix);
         self.nodes.push(Node {
             id: room.node(),
+            identity_seed,
             room: Some(room),
             place,
             side: 0,
@@ -171,6 +175,7 @@ impl<S: Suite> World<S> {
             played: BTreeMap::new(),
             speaking: false,
             voice: None,
+            media_key: None,
             next_frame: 0,
             captured: BTreeMap::new(),
             joined_at: None,
@@ -211,8 +216,9 @@ impl<S: Suite> World<S> {
         let invite = Invite::issue(&self.suite, &signer, founder, salt, terms, holder, bootstrap);
         self.invite = Some(invite.expect("a valid invite"));
         let host = HostConfig { charter, charter_statement, protection: self.protection, media_seed: None };
+        let identity_seed = config.identity_seed;
         let room = Room::host(self.now, UnixSeconds(WALL), self.suite.clone(), config, host);
-        let ix = self.add(room);
+        let ix = self.add(room, identity_seed);
         self.input(ix, Input::Listening(vec![Self::address(ix)]));
         ix
     }
@@ -222,8 +228,9 @@ impl<S: Suite> World<S> {
         let name = format!("member {}", self.nodes.len());
         let config = self.config(&name, children_max);
         let invite = self.invite.clone().expect("the room is open");
+        let identity_seed = config.identity_seed;
         let room = Room::join(self.now, UnixSeconds(WALL), self.suite.clone(), config, JoinConfig { invite });
-        let ix = self.add(room);
+        let ix = self.add(room, identity_seed);
         let reachable = if children_max > 0 { vec![Self::address(ix)] } else { Vec::new() };
         self.input(ix, Input::Listening(reachable));
         ix
@@ -232,8 +239,9 @@ impl<S: Suite> World<S> {
     /// Brings a node to the stage and lets it talk.
     pub fn speak(&mut self, ix: Ix) {
         let media_seed = self.seed_of(3);
-        let key = self.suite.public_key(&self.suite.signer(&media_seed));
-        self.nodes[ix].voice = Some(MediaKey(key).voice());
+        let key = MediaKey(self.suite.public_key(&self.suite.signer(&media_seed)));
+        self.nodes[ix].voice = Some(key.voice());
+        self.nodes[ix].media_key = Some(key);
         self.nodes[ix].next_frame = 0;
         self.nodes[ix].captured.clear();
         self.command(ix, Command::RaiseHand { media_seed });
@@ -288,6 +296,11 @@ impl<S: Suite> World<S> {
 
     pub fn is_cut(&self, a: Ix, b: Ix) -> bool {
         self.nodes[a].side != self.nodes[b].side
+    }
+
+    /// The key of a node's newest voice.
+    pub fn media_key(&self, ix: Ix) -> MediaKey {
+        self.nodes[ix].media_key.expect("it has spoken")
     }
 
     pub fn room(&self, ix: Ix) -> &Room<S> {
