@@ -1,2 +1,13 @@
-//! `treehouse-sim`: drives many Rooms in virtual time. Its program comes with the overlay that it is to develop; until then
-//! `crates/room/tests` drives scripted and random networks of Rooms.
+//! `treehouse-sim`: drives a thousand to a million Rooms in virtual time.
+//!
+//! A [`Plan`](plan::Plan) is a world: members, churn, network, talk. A [`Strategy`](strategy::Strategy) is what its nodes do.
+//! The [`engine`] runs one in the other and leaves an [`Outcome`](measure::Outcome).
+
+pub mod engine;
+pub mod measure;
+pub mod network;
+pub mod plan;
+pub mod queue;
+pub mod random;
+pub mod strategies;
+pub mod strategy;

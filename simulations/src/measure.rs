@@ -1,0 +1,423 @@
+//! What a run is judged by, recorded as it happens.
+//!
+//! - A member is a listener from its first packet, at the latest [`GRACE_US`] after it came, until it goes.
+//! - A frame is due at every listener of that time who stays another [`ON_TIME_US`], but not at its speaker. It is on time
+//!   when it is there within [`ON_TIME_US`] of its packet's last sample.
+//! - Delay counts from a packet's last sample to its first arrival.
+//! - An outage is a time without anything new, longer than the speakers' own pauses by [`OUTAGE_US`] or more; its length is what
+//!   the listener waited.
+//! - Copies are packets that arrived for each one that was new.
+
+use crate::{
+    plan::{NodeIx, Plan},
+    strategy::{Packet, Place},
+};
+
+/// Within this a frame is of use.
+pub const ON_TIME_US: u64 = 400_000;
+/// A member that has heard nothing this long after it came is counted as a listener all the same.
+pub const GRACE_US: u64 = 3_000_000;
+/// Silence beyond the speakers' own that a listener notices.
+pub const OUTAGE_US: u64 = 200_000;
+/// Width of a bin of [`Delays`].
+pub const BIN_US: u64 = 100;
+/// Bins of [`Delays`]: what takes longer counts in the last.
+const BINS: usize = 200_000;
+
+/// A histogram of delays in bins of [`BIN_US`], each weighing one frame.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delays {
+    bins: Vec<u64>,
+    count: u64,
+}
+
+impl Delays {
+    /// Counts frames that took this long.
+    pub fn add(&mut self, delay_us: u64, frames: u64) {
+        let bin = ((delay_us / BIN_US) as usize).min(BINS - 1);
+        if self.bins.len() <= bin {
+            self.bins.resize(bin + 1, 0);
+        }
+        self.bins[bin] += frames;
+        self.count += frames;
+    }
+
+    /// Frames counted.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The least delay, in microseconds, that this share of frames does not exceed; none where there are no frames.
+    pub fn quantile_us(&self, share: f64) -> Option<u64> {
+        let wanted = (share * self.count as f64).ceil().max(1.0) as u64;
+        let mut sum = 0;
+        for (bin, frames) in (0_u64..).zip(&self.bins) {
+            sum += frames;
+            if sum >= wanted {
+                return Some(bin * BIN_US + BIN_US / 2);
+            }
+        }
+        None
+    }
+
+    /// Frames that took less than this.
+    pub fn within(&self, delay_us: u64) -> u64 {
+        self.bins.iter().take((delay_us / BIN_US) as usize).sum()
+    }
+
+    /// The bins that hold something: delay in microseconds at the bin's start, frames.
+    pub fn bins(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        (0_u64..).zip(&self.bins).filter(|(_, frames)| **frames > 0).map(|(bin, frames)| (bin * BIN_US, *frames))
+    }
+}
+
+/// One second of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Second {
+    /// Frames captured in it that were due at listeners.
+    pub due: u64,
+    /// Those that were on time.
+    pub on_time: u64,
+    /// Members present at its end.
+    pub present: u32,
+    /// Of those that are no host, those with a parent.
+    pub with_parent: u32,
+    /// And those with a standby that nothing speaks against.
+    pub with_standby: u32,
+    /// Bytes of control messages sent in it.
+    pub control_bytes: u64,
+    /// Bytes of media packets sent in it.
+    pub media_bytes: u64,
+    /// Bytes of control messages that the host sent or received in it.
+    pub host_control_bytes: u64,
+}
+
+/// A time in which a listener heard nothing that it should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// Who.
+    pub node: NodeIx,
+    /// When it ended.
+    pub at_us: u64,
+    /// How long it took.
+    pub length_us: u64,
+}
+
+/// What is known of one member at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct NodeRow {
+    /// When it came.
+    pub joined_us: u64,
+    /// When it went; none for one that stayed to the end.
+    pub left_us: Option<u64>,
+    /// From its coming to its first packet; none where it heard nothing.
+    pub first_audio_us: Option<u64>,
+    /// Frames that were due at it.
+    pub due: u64,
+    /// Frames that came within [`ON_TIME_US`].
+    pub on_time: u64,
+    /// Frames that came.
+    pub heard: u64,
+    /// Sum of their delays, in microseconds.
+    pub delay_sum_us: u64,
+    /// Packets that came, repeats included.
+    pub copies: u64,
+    /// Packets that were new.
+    pub fresh: u64,
+    /// One-way delay from the host straight, in microseconds.
+    pub direct_us: u64,
+    /// Its depth when it was last seen in a tree.
+    pub depth: Option<f64>,
+    /// Its parent when it was last seen.
+    pub parent: Option<NodeIx>,
+}
+
+/// All that a run leaves behind. Times count from the start of the run; figures count from its warm-up on.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Delays of frames.
+    pub delays: Delays,
+    /// The run second by second.
+    pub seconds: Vec<Second>,
+    /// Outages.
+    pub outages: Vec<Outage>,
+    /// A row for each member.
+    pub nodes: Vec<NodeRow>,
+    /// Time that listeners spent listening, in microseconds.
+    pub listened_us: u64,
+    /// Events that the engine handled.
+    pub events: u64,
+    /// Frames that feeds were wrongly suspected of losing, and the like: named counts of the strategy's own.
+    pub counts: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// Which of a voice's last 128 frames came.
+#[derive(Clone, Copy, Debug, Default)]
+struct Heard {
+    any: bool,
+    newest: u32,
+    bits: u128,
+}
+
+impl Heard {
+    /// Whether the frame is new; it is not the next time. What is older than the window counts as known.
+    fn insert(&mut self, number: u32) -> bool {
+        if !self.any {
+            *self = Heard { any: true, newest: number, bits: 1 };
+            return true;
+        }
+        if number > self.newest {
+            let shift = number - self.newest;
+            self.bits = if shift < 128 { self.bits << shift } else { 0 } | 1;
+            self.newest = number;
+            return true;
+        }
+        let back = self.newest - number;
+        let bit = 1_u128.checked_shl(back).unwrap_or(0);
+        let new = bit != 0 && self.bits & bit == 0;
+        self.bits |= bit;
+        new
+    }
+
+    fn contains(&self, number: u32) -> bool {
+        let back = self.newest.checked_sub(number).filter(|_| self.any);
+        back.and_then(|back| 1_u128.checked_shl(back)).is_some_and(|bit| self.bits & bit != 0)
+    }
+}
+
+/// A listener as it listens.
+#[derive(Clone, Debug, Default)]
+struct Listener {
+    present: bool,
+    /// From when frames are due at it.
+    from_us: Option<u64>,
+    /// When something new last came, and when that was captured.
+    last: Option<(u64, u64)>,
+    heard: Vec<(u16, Heard)>,
+}
+
+/// Takes down what happens in a run.
+pub struct Recorder {
+    warmup_us: u64,
+    frame_us: u64,
+    /// When each frame of each voice was captured: the time of its last sample.
+    captured: Vec<Vec<u64>>,
+    speakers: Vec<NodeIx>,
+    /// All frames, in the order of time: the same of all voices together.
+    all: Vec<u64>,
+    listeners: Vec<Listener>,
+    outcome: Outcome,
+}
+
+impl Recorder {
+    /// Starts to record a run.
+    pub fn new(plan: &Plan) -> Self {
+        let direct = |node: &crate::plan::NodePlan| plan.delay.one_way_us(plan.nodes[0].site, node.site);
+        let row = |node| NodeRow { direct_us: direct(node), ..NodeRow::default() };
+        Recorder {
+            warmup_us: plan.warmup_us,
+            frame_us: plan.media.frame_us,
+            captured: Vec::new(),
+            speakers: Vec::new(),
+            all: Vec::new(),
+            listeners: vec![Listener::default(); plan.nodes.len()],
+            outcome: Outcome { nodes: plan.nodes.iter().map(row).collect(), ..Outcome::default() },
+        }
+    }
+
+    /// A member comes.
+    pub fn joined(&mut self, node: NodeIx, now_us: u64) {
+        self.listeners[node.index()].present = true;
+        self.outcome.nodes[node.index()].joined_us = now_us;
+    }
+
+    /// A member goes, or the run ends.
+    pub fn left(&mut self, node: NodeIx, now_us: u64, for_good: bool) {
+        let listener = &mut self.listeners[node.index()];
+        if !std::mem::take(&mut listener.present) {
+            return;
+        }
+        let row = &mut self.outcome.nodes[node.index()];
+        row.left_us = for_good.then_some(now_us);
+        let from = listener.from_us.unwrap_or(row.joined_us + GRACE_US).max(self.warmup_us);
+        let until = now_us.saturating_sub(ON_TIME_US);
+        if from >= until || node == NodeIx::HOST {
+            return;
+        }
+        // A listener that is cut off when it goes has its outage all the same.
+        let silent_from = listener.last.map_or(from, |(at, _)| at.max(from));
+        self.outcome.listened_us += until - from;
+        let (mut due, mut missed) = (0, 0);
+        for (index, (voice, speaker)) in self.captured.iter().zip(&self.speakers).enumerate() {
+            if *speaker == node {
+                continue;
+            }
+            let number_at = |at_us: u64| voice.partition_point(|at| *at < at_us);
+            let end = number_at(until);
+            for at in &voice[number_at(from).min(end)..end] {
+                second(&mut self.outcome.seconds, *at).due += 1;
+                due += 1;
+            }
+            missed = missed.max(end.saturating_sub(number_at(silent_from)));
+            // What was captured so late that nobody asks for it is not to its credit either.
+            let heard = listener.heard.iter().find(|(of, _)| usize::from(*of) == index).map(|(_, heard)| *heard);
+            for (number, at) in (0_u32..).zip(voice).skip(end) {
+                if heard.is_some_and(|heard| heard.contains(number)) {
+                    row.on_time -= 1;
+                    row.heard -= 1;
+                    second(&mut self.outcome.seconds, *at).on_time -= 1;
+                }
+            }
+        }
+        row.due = due;
+        let missed_us = missed as u64 * self.frame_us;
+        if missed_us >= OUTAGE_US {
+            self.outcome.outages.push(Outage { node, at_us: now_us, length_us: missed_us });
+        }
+    }
+
+    /// A frame was captured: its last sample is of now.
+    pub fn captured(&mut self, voice: u16, speaker: NodeIx, now_us: u64) {
+        let voice = usize::from(voice);
+        if self.captured.len() <= voice {
+            self.captured.resize_with(voice + 1, Vec::new);
+            self.speakers.resize(voice + 1, speaker);
+        }
+        self.speakers[voice] = speaker;
+        self.captured[voice].push(now_us);
+        self.all.push(now_us);
+    }
+
+    /// A packet has come to a node; true where it, or a frame in it, is new there.
+    pub fn received(&mut self, node: NodeIx, packet: Packet, now_us: u64) -> bool {
+        let listener = &mut self.listeners[node.index()];
+        let row = &mut self.outcome.nodes[node.index()];
+        let last_frame = packet.first + u32::from(packet.frames) - 1;
+        let Some(captured_us) = self.captured.get(usize::from(packet.voice)).and_then(|of| of.get(last_frame as usize))
+        else {
+            return false;
+        };
+        let captured_us = *captured_us;
+        let counts = captured_us >= self.warmup_us && listener.present;
+        let heard = match listener.heard.iter().position(|(voice, _)| *voice == packet.voice) {
+            Some(at) => &mut listener.heard[at].1,
+            None => {
+                listener.heard.push((packet.voice, Heard::default()));
+                let at = listener.heard.len() - 1;
+                &mut listener.heard[at].1
+            }
+        };
+        let fresh = (packet.first..=last_frame).filter(|number| heard.insert(*number)).count() as u64;
+        if counts {
+            row.copies += 1;
+        }
+        if fresh == 0 {
+            return false;
+        }
+        if !listener.present {
+            return true;
+        }
+        if row.first_audio_us.is_none() {
+            row.first_audio_us = Some(now_us - row.joined_us);
+        }
+        // Frames from before a listener's first packet were not due at it.
+        let from_us = *listener.from_us.get_or_insert(now_us.min(row.joined_us + GRACE_US));
+        let silence_from = listener.last.map_or(from_us, |(at, _)| at);
+        if counts && captured_us >= from_us {
+            let delay_us = now_us - captured_us;
+            row.fresh += 1;
+            row.heard += fresh;
+            row.delay_sum_us += delay_us * fresh;
+            self.outcome.delays.add(delay_us, fresh);
+            if delay_us <= ON_TIME_US {
+                row.on_time += fresh;
+                second(&mut self.outcome.seconds, captured_us).on_time += fresh;
+            }
+            self.see_outage(node, silence_from, captured_us, now_us);
+        }
+        let last = &mut self.listeners[node.index()].last;
+        let newest = last.map_or(captured_us, |(_, captured)| captured.max(captured_us));
+        *last = Some((now_us, newest));
+        true
+    }
+
+    /// After a silence: how much of it should have been sound.
+    fn see_outage(&mut self, node: NodeIx, silent_from: u64, captured_us: u64, now_us: u64) {
+        let waited = now_us.saturating_sub(silent_from);
+        if waited < OUTAGE_US {
+            return;
+        }
+        let last_captured = self.listeners[node.index()].last.map_or(silent_from, |(_, captured)| captured);
+        let after = self.all.partition_point(|at| *at <= last_captured);
+        let before = self.all.partition_point(|at| *at < captured_us);
+        // The speakers' own pauses in between.
+        let mut pauses = 0;
+        let mut previous = last_captured;
+        for at in self.all.get(after..before.max(after)).unwrap_or_default().iter().copied().chain([captured_us]) {
+            let gap = at.saturating_sub(previous);
+            pauses += gap.saturating_sub(self.frame_us);
+            previous = at.max(previous);
+        }
+        let length_us = waited.saturating_sub(pauses);
+        if length_us >= OUTAGE_US {
+            self.outcome.outages.push(Outage { node, at_us: now_us, length_us });
+        }
+    }
+
+    /// Bytes were sent.
+    pub fn sent(&mut self, from: NodeIx, to: NodeIx, bytes: u64, media: bool, now_us: u64) {
+        let second = second(&mut self.outcome.seconds, now_us);
+        if media {
+            second.media_bytes += bytes;
+        } else {
+            second.control_bytes += bytes;
+            if from == NodeIx::HOST || to == NodeIx::HOST {
+                second.host_control_bytes += bytes;
+            }
+        }
+    }
+
+    /// The end of a second: where everyone is.
+    pub fn placed(&mut self, node: NodeIx, place: Place, now_us: u64) {
+        let second = second(&mut self.outcome.seconds, now_us.saturating_sub(1));
+        second.present += 1;
+        if node == NodeIx::HOST {
+            return;
+        }
+        second.with_parent += u32::from(place.parent.is_some());
+        second.with_standby += u32::from(place.standby.is_some());
+        let row = &mut self.outcome.nodes[node.index()];
+        if place.depth.is_some() {
+            row.depth = place.depth;
+            row.parent = place.parent;
+        }
+    }
+
+    /// Adds to a count of the strategy's own.
+    pub fn count(&mut self, name: &'static str, by: u64) {
+        *self.outcome.counts.entry(name).or_default() += by;
+    }
+
+    /// Whether the member is there.
+    pub fn is_present(&self, node: NodeIx) -> bool {
+        self.listeners[node.index()].present
+    }
+
+    /// Ends the record.
+    pub fn finish(mut self, now_us: u64, events: u64) -> Outcome {
+        for node in 0..self.listeners.len() {
+            self.left(NodeIx(node as u32), now_us, false);
+        }
+        self.outcome.events = events;
+        self.outcome.outages.sort_unstable_by_key(|outage| (outage.at_us, outage.node));
+        self.outcome
+    }
+}
+
+fn second(seconds: &mut Vec<Second>, at_us: u64) -> &mut Second {
+    let index = (at_us / 1_000_000) as usize;
+    if seconds.len() <= index {
+        seconds.resize(index + 1, Second::default());
+    }
+    &mut seconds[index]
+}

@@ -1,0 +1,56 @@
+//! The strategies that are compared, by name, with their settings.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{engine::Engine, measure::Outcome, plan::Plan, strategy::Strategy};
+
+pub mod star;
+
+/// A strategy's name in scenarios and results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Name {
+    /// A central server.
+    Star,
+}
+
+/// Settings of every strategy; a scenario has a section for each that it changes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {}
+
+/// How far a run has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Simulated time, in microseconds.
+    pub now_us: u64,
+    /// Simulated time at the end.
+    pub duration_us: u64,
+    /// Events handled.
+    pub events: u64,
+}
+
+/// Runs a strategy in packet mode. `watch` is told of each simulated second; the run ends early where it answers false.
+pub fn run_packets(
+    name: Name,
+    _settings: &Settings,
+    plan: Arc<Plan>,
+    watch: &mut dyn FnMut(Progress) -> bool,
+) -> Outcome {
+    match name {
+        Name::Star => drive(Engine::new(plan, |_| star::Star::default()), watch),
+    }
+}
+
+fn drive<S: Strategy>(mut engine: Engine<S>, watch: &mut dyn FnMut(Progress) -> bool) -> Outcome {
+    let duration_us = engine.net().plan().duration_us;
+    loop {
+        let goes_on = engine.run_until(engine.net().now_us() + 1_000_000);
+        let progress = Progress { now_us: engine.net().now_us(), duration_us, events: engine.events() };
+        if !watch(progress) || !goes_on {
+            return engine.finish();
+        }
+    }
+}
