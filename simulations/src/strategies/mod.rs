@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{engine::Engine, measure::Outcome, plan::Plan, strategy::Strategy};
 
+pub mod random_tree;
 pub mod star;
+pub mod treehouse;
 
 /// A strategy's name in scenarios and results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -14,12 +16,19 @@ pub mod star;
 pub enum Name {
     /// A central server.
     Star,
+    /// This project's own tree of rooms.
+    Treehouse,
+    /// A tree that grows at random.
+    RandomTree,
 }
 
 /// Settings of every strategy; a scenario has a section for each that it changes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Settings {}
+pub struct Settings {
+    /// Of Treehouse.
+    pub treehouse: treehouse::Settings,
+}
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +44,14 @@ pub struct Progress {
 /// Runs a strategy in packet mode. `watch` is told of each simulated second; the run ends early where it answers false.
 pub fn run_packets(
     name: Name,
-    _settings: &Settings,
+    settings: &Settings,
     plan: Arc<Plan>,
     watch: &mut dyn FnMut(Progress) -> bool,
 ) -> Outcome {
     match name {
         Name::Star => drive(Engine::new(plan, |_| star::Star::default()), watch),
+        Name::Treehouse => drive(Engine::new(plan, |plan| treehouse::Treehouse::new(plan, settings.treehouse)), watch),
+        Name::RandomTree => drive(Engine::new(plan, |plan| random_tree::RandomTree::new(plan)), watch),
     }
 }
 
