@@ -6,6 +6,9 @@
 //! - Delay counts from a packet's last sample to its first arrival.
 //! - An outage is a time without anything new, longer than the speakers' own pauses by [`OUTAGE_US`] or more; its length is what
 //!   the listener waited.
+//! - A frame is late for a jitter target where it comes more than [`JITTER_TARGET_US`] after the listener's base delay: a running
+//!   median that moves a fixed step towards each delay (Ma, Muthukrishnan and Sandler, "Frugal streaming for estimating
+//!   quantiles", 2013), so that it follows a change of the way within a second and no single late packet.
 //! - Copies are packets that arrived for each one that was new.
 
 use crate::{
@@ -19,6 +22,10 @@ pub const ON_TIME_US: u64 = 400_000;
 pub const GRACE_US: u64 = 3_000_000;
 /// Silence beyond the speakers' own that a listener notices.
 pub const OUTAGE_US: u64 = 200_000;
+/// A jitter buffer that adds this to the way's own delay plays what comes by then.
+pub const JITTER_TARGET_US: u64 = 100_000;
+/// How fast a listener's own estimate of its way's delay follows, in microseconds a frame: 100 ms in a second of sound.
+const BASE_STEP_US: u64 = 2_000;
 /// Width of a bin of [`Delays`].
 pub const BIN_US: u64 = 100;
 /// Bins of [`Delays`]: what takes longer counts in the last.
@@ -84,6 +91,12 @@ pub struct Second {
     pub with_parent: u32,
     /// And those with a standby that nothing speaks against.
     pub with_standby: u32,
+    /// And those whose depth is known.
+    pub with_depth: u32,
+    /// Sum of their depths.
+    pub depth_sum: f64,
+    /// The greatest of their depths.
+    pub depth_max: f64,
     /// Bytes of control messages sent in it.
     pub control_bytes: u64,
     /// Bytes of media packets sent in it.
@@ -118,6 +131,8 @@ pub struct NodeRow {
     pub on_time: u64,
     /// Frames that came.
     pub heard: u64,
+    /// Those of them that were late for a jitter target of the listener's base delay and [`JITTER_TARGET_US`].
+    pub late_for_target: u64,
     /// Sum of their delays, in microseconds.
     pub delay_sum_us: u64,
     /// Packets that came, repeats included.
@@ -135,12 +150,18 @@ pub struct NodeRow {
 /// All that a run leaves behind. Times count from the start of the run; figures count from its warm-up on.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
+    /// From when figures count, in microseconds.
+    pub warmup_us: u64,
+    /// When the run ended, in microseconds.
+    pub ended_us: u64,
     /// Delays of frames.
     pub delays: Delays,
     /// The run second by second.
     pub seconds: Vec<Second>,
     /// Outages.
     pub outages: Vec<Outage>,
+    /// Repairs: from when a node noticed that nothing fed it until something did again. Each weighs one.
+    pub repairs: Delays,
     /// A row for each member.
     pub nodes: Vec<NodeRow>,
     /// Time that listeners spent listening, in microseconds.
@@ -193,6 +214,8 @@ struct Listener {
     from_us: Option<u64>,
     /// When something new last came, and when that was captured.
     last: Option<(u64, u64)>,
+    /// The delay of its way, as it estimates it.
+    base_us: Option<u64>,
     heard: Vec<(u16, Heard)>,
 }
 
@@ -221,7 +244,11 @@ impl Recorder {
             speakers: Vec::new(),
             all: Vec::new(),
             listeners: vec![Listener::default(); plan.nodes.len()],
-            outcome: Outcome { nodes: plan.nodes.iter().map(row).collect(), ..Outcome::default() },
+            outcome: Outcome {
+                warmup_us: plan.warmup_us,
+                nodes: plan.nodes.iter().map(row).collect(),
+                ..Outcome::default()
+            },
         }
     }
 
@@ -328,6 +355,9 @@ impl Recorder {
             row.fresh += 1;
             row.heard += fresh;
             row.delay_sum_us += delay_us * fresh;
+            if is_late(&mut listener.base_us, delay_us, fresh) {
+                row.late_for_target += fresh;
+            }
             self.outcome.delays.add(delay_us, fresh);
             if delay_us <= ON_TIME_US {
                 row.on_time += fresh;
@@ -339,6 +369,25 @@ impl Recorder {
         let newest = last.map_or(captured_us, |(_, captured)| captured.max(captured_us));
         *last = Some((now_us, newest));
         true
+    }
+
+    /// A packet has come that was not new: a copy, if all its frames have come before.
+    pub fn repeated(&mut self, node: NodeIx, packet: Packet) {
+        let listener = &self.listeners[node.index()];
+        let last_frame = packet.first + u32::from(packet.frames) - 1;
+        let captured = self.captured.get(usize::from(packet.voice)).and_then(|of| of.get(last_frame as usize));
+        let counts = listener.present && captured.is_some_and(|at| *at >= self.warmup_us);
+        let heard = listener.heard.iter().find(|(voice, _)| *voice == packet.voice);
+        if counts && heard.is_some_and(|(_, heard)| (packet.first..=last_frame).all(|number| heard.contains(number))) {
+            self.outcome.nodes[node.index()].copies += 1;
+        }
+    }
+
+    /// A node hears again.
+    pub fn repaired(&mut self, node: NodeIx, after_us: u64, now_us: u64) {
+        if now_us >= self.warmup_us && self.listeners[node.index()].present {
+            self.outcome.repairs.add(after_us, 1);
+        }
     }
 
     /// After a silence: how much of it should have been sound.
@@ -387,7 +436,10 @@ impl Recorder {
         second.with_parent += u32::from(place.parent.is_some());
         second.with_standby += u32::from(place.standby.is_some());
         let row = &mut self.outcome.nodes[node.index()];
-        if place.depth.is_some() {
+        if let Some(depth) = place.depth {
+            second.with_depth += 1;
+            second.depth_sum += depth;
+            second.depth_max = second.depth_max.max(depth);
             row.depth = place.depth;
             row.parent = place.parent;
         }
@@ -409,9 +461,19 @@ impl Recorder {
             self.left(NodeIx(node as u32), now_us, false);
         }
         self.outcome.events = events;
+        self.outcome.ended_us = now_us;
         self.outcome.outages.sort_unstable_by_key(|outage| (outage.at_us, outage.node));
         self.outcome
     }
+}
+
+/// Whether frames of this delay are late for the jitter target; moves the base delay towards them.
+fn is_late(base_us: &mut Option<u64>, delay_us: u64, frames: u64) -> bool {
+    let base = base_us.get_or_insert(delay_us);
+    let is_late = delay_us > *base + JITTER_TARGET_US;
+    let step = BASE_STEP_US * frames;
+    *base = delay_us.clamp(base.saturating_sub(step), *base + step);
+    is_late
 }
 
 fn second(seconds: &mut Vec<Second>, at_us: u64) -> &mut Second {
@@ -420,4 +482,22 @@ fn second(seconds: &mut Vec<Second>, at_us: u64) -> &mut Second {
         seconds.resize(index + 1, Second::default());
     }
     &mut seconds[index]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_delay_follows_the_way_and_no_single_packet() {
+        let mut base = None;
+        assert!(!is_late(&mut base, 80_000, 1), "the first packet is its own base");
+        assert!(is_late(&mut base, 300_000, 1));
+        assert!(!is_late(&mut base, 80_000, 1));
+        assert!(base.is_some_and(|base| base < 83_000), "{base:?}");
+        // A way that is 200 ms longer: late until the base is within 100 ms of it, 50 frames of 2 ms.
+        let late = (0..200).filter(|_| is_late(&mut base, 280_000, 1)).count();
+        assert!((45..=55).contains(&late), "{late}");
+        assert_eq!(base, Some(280_000));
+    }
 }
