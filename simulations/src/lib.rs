@@ -9,5 +9,6 @@ pub mod network;
 pub mod plan;
 pub mod queue;
 pub mod random;
+pub mod results;
 pub mod strategies;
 pub mod strategy;
