@@ -5,7 +5,36 @@ mod support;
 use std::sync::Arc;
 
 use support::plan;
-use treehouse_sim::{engine::Engine, plan::NodeIx, strategies::random_tree::RandomTree};
+use treehouse_sim::{
+    engine::Engine,
+    network::Delay,
+    plan::{NodeIx, Spurt},
+    random::mix,
+    strategies::{gossipsub, random_tree::RandomTree},
+};
+
+/// Any two sites are this far from each other, drawn once for each pair.
+struct Uniform {
+    seed: u64,
+    least_us: u64,
+    most_us: u64,
+}
+
+impl Delay for Uniform {
+    fn one_way_us(&self, a: u32, b: u32) -> u64 {
+        let pair = (u64::from(a.min(b)) << 32) | u64::from(a.max(b));
+        self.least_us + mix(mix(pair) ^ self.seed) % (self.most_us - self.least_us)
+    }
+
+    fn name(&self) -> &str {
+        "uniform"
+    }
+}
+
+/// One packet of a node, captured at a time.
+fn packet_at(node: u32, at_us: u64, frame_us: u64) -> Spurt {
+    Spurt { node: NodeIx(node), from_us: at_us - frame_us, until_us: at_us + frame_us }
+}
 
 /// In a random recursive tree the mean depth of n nodes is H(n) - 1 (Mahmoud 1991; Moon, "The distance between nodes in recursive
 /// trees", 1974), 6.49 for 1,000; its standard deviation over trees is near 0.6.
@@ -54,4 +83,43 @@ fn a_random_tree_respects_slots_and_mends_itself() {
     let (due, on_time) = outcome.nodes.iter().fold((0, 0), |sum, node| (sum.0 + node.due, sum.1 + node.on_time));
     assert!(on_time as f64 > 0.98 * due as f64, "{on_time} of {due}");
     assert!(outcome.nodes.iter().all(|node| node.copies <= node.fresh + 25), "one copy each, but for those that moved");
+}
+
+/// vyzo/gerbil-simsub (the simulator of GossipSub's author), gossipsub v1.0 with D = 6, 4 to 12, D_lazy = 6: 1,000 nodes, 20 links opened
+/// by each, 10 to 150 ms one way plus up to a tenth of that, 5 sources, a message a second: 6.3 copies per delivery, 61 % of
+/// deliveries within 200 to 300 ms. Tolerance: 0.4 copies, 7 points.
+#[test]
+fn gossipsub_makes_as_many_copies_as_its_author_saw() {
+    let mut plan = plan(1000, 66_000_000);
+    plan.seed = 7;
+    plan.warmup_us = 6_000_000;
+    plan.delay = Arc::new(Uniform { seed: 7, least_us: 10_000, most_us: 150_000 });
+    plan.jitter_us = 4_000;
+    plan.media.packet_bytes = 200;
+    plan.talk = (0..60)
+        .map(|number| packet_at(1 + number % 5 * 199, 5_000_000 + u64::from(number) * 1_000_000, 20_000))
+        .collect();
+    let settings = gossipsub::Settings {
+        d: 6,
+        d_lo: 4,
+        d_hi: 12,
+        d_out: 0,
+        d_lazy: 6,
+        gossip_factor: 0.0,
+        flood_publish: false,
+        idontwant_bytes: u32::MAX,
+        prune_peers: 0,
+        prune_backoff_s: 0,
+        graft_on_join: false,
+        ..gossipsub::Settings::default()
+    };
+    settings.check().expect("they make sense");
+    let outcome = Engine::new(Arc::new(plan), |plan| gossipsub::GossipSub::new(plan, &settings)).run();
+    let (copies, fresh) = outcome.nodes.iter().fold((0, 0), |sum, node| (sum.0 + node.copies, sum.1 + node.fresh));
+    let copies = copies as f64 / fresh as f64;
+    let delays = &outcome.delays;
+    let within = (delays.within(300_000) - delays.within(200_000)) as f64 / delays.count() as f64;
+    println!("copies {copies:.2}, within 200 to 300 ms {:.1} %", 100.0 * within);
+    assert!((copies - 6.3).abs() < 0.4, "{copies:.2} copies per delivery, published 6.3");
+    assert!((within - 0.61).abs() < 0.07, "{:.1} % within 200 to 300 ms, published 61 %", 100.0 * within);
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{engine::Engine, measure::Outcome, plan::Plan, strategy::Strategy};
 
+pub mod gossipsub;
 pub mod random_tree;
 pub mod star;
 pub mod treehouse;
@@ -20,6 +21,9 @@ pub enum Name {
     Treehouse,
     /// A tree that grows at random.
     RandomTree,
+    /// GossipSub.
+    #[serde(rename = "gossipsub")]
+    GossipSub,
 }
 
 /// Settings of every strategy; a scenario has a section for each that it changes.
@@ -28,6 +32,31 @@ pub enum Name {
 pub struct Settings {
     /// Of Treehouse.
     pub treehouse: treehouse::Settings,
+    /// Of GossipSub.
+    pub gossipsub: gossipsub::Settings,
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} in [{section}] must be {want}")]
+pub struct SettingsError {
+    /// The strategy's section.
+    pub section: &'static str,
+    /// The setting.
+    pub key: &'static str,
+    /// What it must be, and what it is.
+    pub want: String,
+}
+
+impl Settings {
+    /// Whether the settings of every strategy make sense.
+    ///
+    /// # Errors
+    ///
+    /// The first that does not.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.gossipsub.check()
+    }
 }
 
 /// How far a run has come.
@@ -51,6 +80,7 @@ pub fn run_packets(
     match name {
         Name::Star => drive(Engine::new(plan, |_| star::Star::default()), watch),
         Name::Treehouse => drive(Engine::new(plan, |plan| treehouse::Treehouse::new(plan, settings.treehouse)), watch),
+        Name::GossipSub => drive(Engine::new(plan, |plan| gossipsub::GossipSub::new(plan, &settings.gossipsub)), watch),
         Name::RandomTree => drive(Engine::new(plan, |plan| random_tree::RandomTree::new(plan)), watch),
     }
 }
