@@ -53,8 +53,8 @@ pub enum Message {
     Attached(NodeIx),
     /// To the parent: stop.
     Detach,
-    /// A packet.
-    Media(Packet),
+    /// A packet, and whose sound it is.
+    Media(Packet, NodeIx),
 }
 
 /// One member.
@@ -103,12 +103,12 @@ impl RandomTree {
         &self.members[node.index()].children
     }
 
-    fn spread(&self, net: &mut Net<Self>, node: NodeIx, packet: Packet) {
+    fn spread(&self, net: &mut Net<Self>, node: NodeIx, packet: Packet, speaker: NodeIx) {
         let lane = (packet.first / u32::from(packet.frames) % LANES) as u8;
         let class = Class::Media { lane, deadline_us: DEADLINE_US };
         let bytes = net.plan().media.packet_bytes;
         for child in &self.members[node.index()].children {
-            net.send(node, *child, bytes, class, Message::Media(packet));
+            net.send(node, *child, bytes, class, Message::Media(packet, speaker));
         }
     }
 
@@ -333,9 +333,10 @@ impl Strategy for RandomTree {
                 known.is_fed |= known.parent == Some(parent);
             }
             Message::Detach => self.members[node.index()].children.retain(|child| *child != from),
-            Message::Media(packet) => {
-                if net.received(node, packet) {
-                    self.spread(net, node, packet);
+            Message::Media(packet, speaker) => {
+                // What comes back to its speaker is nothing that it hears, but its children do.
+                if node == speaker || net.received(node, packet) {
+                    self.spread(net, node, packet, speaker);
                 }
             }
         }
@@ -351,11 +352,11 @@ impl Strategy for RandomTree {
 
     fn packet(&mut self, net: &mut Net<Self>, node: NodeIx, packet: Packet) {
         if node == NodeIx::HOST {
-            self.spread(net, node, packet);
+            self.spread(net, node, packet, node);
         } else {
             let class = Class::Media { lane: 0, deadline_us: DEADLINE_US };
             let bytes = net.plan().media.packet_bytes;
-            net.send(node, NodeIx::HOST, bytes, class, Message::Media(packet));
+            net.send(node, NodeIx::HOST, bytes, class, Message::Media(packet, node));
         }
     }
 
