@@ -10,5 +10,6 @@ pub mod plan;
 pub mod queue;
 pub mod random;
 pub mod results;
+pub mod statistics;
 pub mod strategies;
 pub mod strategy;
