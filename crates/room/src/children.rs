@@ -1,7 +1,6 @@
 //! The feeds that a member gives.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use treehouse_invite::Certificate;
 use treehouse_wire::{
@@ -12,6 +11,7 @@ use treehouse_wire::{
 use crate::{
     feeds::{TICK_IDLE, TICK_SILENCE},
     room::Room,
+    sorted::Sorted,
     time::Instant,
     timers::Timer,
     watch::PROVISIONAL,
@@ -41,7 +41,7 @@ struct Child {
 /// All feeds given, but those to the stage.
 #[derive(Debug, Default)]
 pub(crate) struct Children {
-    map: BTreeMap<NodeId, Child>,
+    map: Sorted<Child>,
     /// When packets or ticks last went to all that carry.
     fed: Instant,
     /// When everyone, idle standbys too, was last sent a tick.
@@ -51,7 +51,7 @@ pub(crate) struct Children {
 
 impl Children {
     pub(crate) fn contains(&self, peer: &NodeId) -> bool {
-        self.map.contains_key(peer)
+        self.map.contains(peer)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -136,7 +136,7 @@ impl<S: Suite> Room<S> {
         if feeds_child || late_parent || request.relay.is_some_and(|rank| rank <= self.rank) {
             return Err(Decline::Order);
         }
-        if !self.children.has_slot(from, request.purpose, self.config.children_max) {
+        if !self.children.has_slot(from, request.purpose, self.children_max) {
             return Err(Decline::Full);
         }
         Ok(())
@@ -244,7 +244,7 @@ impl<S: Suite> Room<S> {
 
     /// Whether anyone may ever subscribe here, so that packets are worth keeping.
     pub(crate) fn may_have_children(&self) -> bool {
-        self.config.children_max > 0 || self.is_host()
+        self.children_max > 0 || self.is_host()
     }
 }
 
@@ -262,12 +262,12 @@ pub(crate) struct StageLinks {
     /// Peers that subscribed to this node's voice.
     listeners: Vec<NodeId>,
     /// Peers whose own voice this node has asked for.
-    speakers: BTreeMap<NodeId, Asked>,
+    speakers: Sorted<Asked>,
 }
 
 impl StageLinks {
     pub(crate) fn contains(&self, peer: &NodeId) -> bool {
-        self.speakers.contains_key(peer)
+        self.speakers.contains(peer)
     }
 
     /// Whether a speaker is to be asked, for the first time or again: the answer may be lost with a link, and so may the
@@ -293,7 +293,7 @@ impl StageLinks {
     }
 
     pub(crate) fn speakers(&self) -> Vec<NodeId> {
-        self.speakers.keys().copied().collect()
+        self.speakers.nodes().collect()
     }
 
     pub(crate) fn ask(&mut self, peer: NodeId, now: Instant) {

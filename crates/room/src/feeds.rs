@@ -23,6 +23,9 @@ pub(crate) const TICK_IDLE: Duration = Duration::from_secs(1);
 /// A feed that brings its copies later than the other by this much, again and again, is late.
 const LATE: Duration = Duration::from_millis(500);
 
+/// A copy that comes later than this counts as that late.
+const LAG_MAX: Duration = Duration::from_secs(10);
+
 /// What a feed is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Aim {
@@ -43,9 +46,9 @@ pub(crate) enum Phase {
 }
 
 /// One feed.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Feed {
-    pub(crate) contact: Contact,
+    node: NodeId,
     pub(crate) aim: Aim,
     pub(crate) phase: Phase,
     /// Since when it is in that phase.
@@ -60,17 +63,17 @@ pub(crate) struct Feed {
     pub(crate) calm: Instant,
     heard: Instant,
     /// Mean silence beyond [`TICK_SILENCE`], in microseconds.
-    jitter_us: u64,
+    jitter_us: u32,
     /// Mean delay of its copies behind the first, in microseconds.
-    lag_us: u64,
+    lag_us: u32,
     /// Distinct packets that it carried in this measuring window.
     carried: u32,
 }
 
 impl Feed {
-    pub(crate) fn new(contact: Contact, aim: Aim, now: Instant) -> Self {
+    pub(crate) fn new(node: NodeId, aim: Aim, now: Instant) -> Self {
         Feed {
-            contact,
+            node,
             aim,
             phase: Phase::Linking,
             since: now,
@@ -88,7 +91,7 @@ impl Feed {
     }
 
     pub(crate) fn node(&self) -> NodeId {
-        self.contact.node
+        self.node
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -111,7 +114,7 @@ impl Feed {
             return TICK_IDLE.mul_f32(2.5);
         }
         let expected = TICK_SILENCE.mul_f32(2.5);
-        (expected + 4 * Duration::from_micros(self.jitter_us)).clamp(PATIENCE_MIN, PATIENCE_MAX)
+        (expected + 4 * Duration::from_micros(self.jitter_us.into())).clamp(PATIENCE_MIN, PATIENCE_MAX)
     }
 
     /// When it becomes suspect unless it is heard before.
@@ -122,7 +125,7 @@ impl Feed {
     /// Something came by it.
     pub(crate) fn hear(&mut self, now: Instant) {
         let excess = now.since(self.heard).saturating_sub(TICK_SILENCE).min(PATIENCE_MAX);
-        let excess_us = u64::try_from(excess.as_micros()).unwrap_or(u64::MAX);
+        let excess_us = u32::try_from(excess.as_micros()).unwrap_or(u32::MAX);
         if self.purpose != Purpose::IdleStandby {
             // The gain of 1/16 is that of RFC 3550's jitter estimate.
             self.jitter_us = (self.jitter_us * 15 + excess_us) / 16;
@@ -136,18 +139,18 @@ impl Feed {
         self.calm = now;
     }
 
-    pub(crate) fn learn(&mut self, tick: &Tick, now: Instant) {
+    pub(crate) fn learn(&mut self, tick: Tick, now: Instant) {
         self.rank = tick.rank;
-        self.path = tick.path.clone();
+        self.path = tick.path;
         self.repairing = if tick.repairing { Some(self.repairing.unwrap_or(now)) } else { None };
     }
 
     fn is_late(&self) -> bool {
-        Duration::from_micros(self.lag_us) > LATE
+        Duration::from_micros(self.lag_us.into()) > LATE
     }
 }
 
-/// When the last packets came first, to see how far behind a second copy is.
+/// When the last packets came first, to see how far behind a second copy is; allocated while two feeds carry.
 #[derive(Debug, Default)]
 struct Firsts(Vec<(u64, Instant)>);
 
@@ -232,6 +235,11 @@ impl Feeds {
         self.all.iter().any(Feed::carries)
     }
 
+    /// Whether no packet has come in this measuring window.
+    pub(crate) fn are_quiet(&self) -> bool {
+        self.distinct == 0
+    }
+
     /// The greatest rank among granted feeds.
     pub(crate) fn rank_max(&self) -> Option<Rank> {
         self.all.iter().filter(|feed| feed.is_live()).map(|feed| feed.rank).max()
@@ -239,7 +247,7 @@ impl Feeds {
 
     pub(crate) fn carried_first(&mut self, from: &NodeId, header: &Header, now: Instant) {
         self.distinct = self.distinct.saturating_add(1);
-        if self.all.len() > 1 {
+        if self.all.iter().filter(|feed| feed.purpose != Purpose::IdleStandby).nth(1).is_some() {
             self.firsts.note(header, now);
         }
         if let Some(feed) = self.get_mut(from) {
@@ -251,7 +259,8 @@ impl Feeds {
     pub(crate) fn carried_again(&mut self, from: &NodeId, header: &Header, now: Instant) {
         let first = self.firsts.at(header);
         if let (Some(first), Some(feed)) = (first, self.get_mut(from)) {
-            let lag_us = u64::try_from(now.since(first).as_micros()).unwrap_or(u64::MAX);
+            let lag = now.since(first).min(LAG_MAX);
+            let lag_us = u32::try_from(lag.as_micros()).unwrap_or(u32::MAX);
             feed.lag_us = (feed.lag_us * 31 + lag_us) / 32;
             feed.carried = feed.carried.saturating_add(1);
         }
@@ -274,6 +283,9 @@ impl Feeds {
                     found.push((feed.node(), Suspicion::Late));
                 }
             }
+        }
+        if distinct == 0 {
+            self.firsts = Firsts::default();
         }
         self.distinct = 0;
         self.window_since = now;

@@ -66,6 +66,7 @@ mod member;
 mod place;
 mod rng;
 mod room;
+mod sorted;
 mod speak;
 mod stage;
 mod state;
@@ -80,6 +81,7 @@ pub use api::{Closing, Command, Event, Input, JoinFailure, Offence, Output, Play
 pub use cheap::Cheap;
 pub use config::{Config, HostConfig, JoinConfig, Protection};
 pub use room::Room;
+pub use state::Pool;
 pub use time::Instant;
 pub use timers::Timer;
 pub use view::{FeedView, View};

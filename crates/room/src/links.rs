@@ -1,25 +1,22 @@
 //! Links: who is connected, who is being dialled, who may send how much.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 
 use treehouse_wire::{Address, Contact, Control, NodeId, control::Farewell};
 
 use crate::{
     api::{Event, Offence, Output},
     room::Room,
+    sorted::Sorted,
     time::Instant,
 };
 use treehouse_wire::Suite;
 
-/// Control messages that a peer may send at once.
-const CONTROL_BURST: u32 = 200;
-/// Control messages a second that a peer may send in the long run; an honest one sends about twenty.
-const CONTROL_PER_SECOND: u32 = 60;
-/// Packets a peer may send at once: a replay of two seconds of twelve voices in both packetisations.
-const MEDIA_BURST: u32 = 2400;
-/// Packets a second a peer may send in the long run: twelve voices in both packetisations.
-const MEDIA_PER_SECOND: u32 = 900;
+/// Control messages that a peer may send: 200 at once, 60 a second in the long run; an honest one sends about twenty.
+const CONTROL: Rate = Rate { burst: 200, interval: Duration::from_micros(1_000_000 / 60) };
+/// Packets that a peer may send: at once a replay of two seconds of twelve voices in both packetisations, 900 a second in
+/// the long run, which is twelve voices in both.
+const MEDIA: Rate = Rate { burst: 2400, interval: Duration::from_micros(1_000_000 / 900) };
 /// A link that serves nothing for this long is closed.
 const UNUSED: Duration = Duration::from_secs(10);
 /// A peer that was told to stop and still sends packets after this breaks the protocol.
@@ -31,29 +28,27 @@ const SHUNNED_MAX: usize = 256;
 /// A dial without an answer counts as failed after this; the driver answers within ten seconds.
 const DIAL: Duration = Duration::from_secs(12);
 
-/// A token bucket in whole tokens; it refills with the time that inputs carry.
-#[derive(Debug)]
-pub(crate) struct Bucket {
-    tokens: u32,
+/// How much may come at once, and one more after each interval.
+#[derive(Clone, Copy, Debug)]
+struct Rate {
     burst: u32,
-    per_second: u32,
-    filled: Instant,
+    interval: Duration,
+}
+
+/// A token bucket as the one time at which it is full again: the generic cell rate algorithm (ITU-T I.371).
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    full_at: Instant,
 }
 
 impl Bucket {
-    pub(crate) fn new(now: Instant, burst: u32, per_second: u32) -> Self {
-        Bucket { tokens: burst, burst, per_second, filled: now }
-    }
-
     /// Takes one token, if there is one.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let gained = now.since(self.filled).as_micros().saturating_mul(u128::from(self.per_second)) / 1_000_000;
-        if gained > 0 {
-            self.tokens = self.tokens.saturating_add(u32::try_from(gained).unwrap_or(u32::MAX)).min(self.burst);
-            self.filled = now;
+    fn take(&mut self, now: Instant, rate: Rate) -> bool {
+        let full_at = self.full_at.max(now).after(rate.interval);
+        let taken = full_at.since(now) <= rate.interval * rate.burst;
+        if taken {
+            self.full_at = full_at;
         }
-        let taken = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
         taken
     }
 }
@@ -76,14 +71,14 @@ pub(crate) struct Link {
 /// All peers that this node has or wants a connection to.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
-    pub(crate) up: BTreeMap<NodeId, Link>,
-    dialing: BTreeMap<NodeId, Instant>,
-    shunned: BTreeMap<NodeId, Instant>,
+    pub(crate) up: Sorted<Link>,
+    dialing: Sorted<Instant>,
+    shunned: Sorted<Instant>,
 }
 
 impl Links {
     pub(crate) fn is_up(&self, peer: &NodeId) -> bool {
-        self.up.contains_key(peer)
+        self.up.contains(peer)
     }
 
     pub(crate) fn get(&mut self, peer: &NodeId) -> Option<&mut Link> {
@@ -103,12 +98,18 @@ impl Links {
     }
 
     fn shun(&mut self, peer: NodeId, now: Instant) {
-        self.shunned.retain(|_, until| *until > now);
+        self.forget_shunned(now);
         if self.shunned.len() >= SHUNNED_MAX {
             let first = self.shunned.iter().min_by_key(|(_, until)| **until).map(|(peer, _)| *peer);
             first.and_then(|peer| self.shunned.remove(&peer));
         }
         self.shunned.insert(peer, now.after(SHUNNED));
+    }
+
+    fn forget_shunned(&mut self, now: Instant) {
+        if !self.shunned.is_empty() {
+            self.shunned.retain(|_, until| *until > now);
+        }
     }
 }
 
@@ -141,14 +142,9 @@ impl<S: Suite> Room<S> {
             return;
         }
         let now = self.now;
-        let link = Link {
-            control: Bucket::new(now, CONTROL_BURST, CONTROL_PER_SECOND),
-            media: Bucket::new(now, MEDIA_BURST, MEDIA_PER_SECOND),
-            used: now,
-            media_grace: now,
-            unsolicited: None,
-            state_asked: None,
-        };
+        let full = Bucket { full_at: now };
+        let link =
+            Link { control: full, media: full, used: now, media_grace: now, unsolicited: None, state_asked: None };
         self.links.up.insert(peer, link);
         self.host_link_up(peer);
         self.measure_link_up(peer);
@@ -196,16 +192,14 @@ impl<S: Suite> Room<S> {
         self.hang_up(peer, Farewell::Misbehaved);
     }
 
-    /// Whether a peer may send another control message now.
-    pub(crate) fn may_send_control(&mut self, peer: NodeId) -> bool {
-        let now = self.now;
-        self.links.get(&peer).is_some_and(|link| link.control.take(now))
+    /// Whether a peer may send another control message now; `None` where it is not connected.
+    pub(crate) fn may_send_control(&mut self, peer: &NodeId) -> Option<bool> {
+        self.links.get(peer).map(|link| link.control.take(self.now, CONTROL))
     }
 
-    /// Whether a peer may send another packet now.
-    pub(crate) fn may_send_media(&mut self, peer: NodeId) -> bool {
-        let now = self.now;
-        self.links.get(&peer).is_some_and(|link| link.media.take(now))
+    /// Whether a peer may send another packet now; `None` where it is not connected.
+    pub(crate) fn may_send_media(&mut self, peer: &NodeId) -> Option<bool> {
+        self.links.get(peer).map(|link| link.media.take(self.now, MEDIA))
     }
 
     /// Packets came that nobody asked for. A peer whose other connection to this node outlived a cut may not know that
@@ -226,7 +220,8 @@ impl<S: Suite> Room<S> {
     /// Closes links that have served nothing for a while.
     pub(crate) fn close_unused_links(&mut self) {
         let now = self.now;
-        let peers: Vec<NodeId> = self.links.up.keys().copied().collect();
+        self.links.forget_shunned(now);
+        let peers: Vec<NodeId> = self.links.up.nodes().collect();
         for peer in peers {
             let in_use = self.is_link_in_use(&peer);
             let Some(link) = self.links.get(&peer) else { continue };
@@ -245,5 +240,23 @@ impl<S: Suite> Room<S> {
             || self.is_measuring(peer)
             || self.stage_needs(peer)
             || self.acting.as_ref().is_some_and(|acting| acting.directory.contains_key(peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_lets_a_burst_through_and_then_its_rate() {
+        let rate = Rate { burst: 10, interval: Duration::from_millis(100) };
+        let mut now = Instant::from_micros(5_000_000);
+        let mut bucket = Bucket { full_at: now };
+        let mut taken = |now| (0..20).filter(|_| bucket.take(now, rate)).count();
+        assert_eq!(taken(now), 10, "the burst");
+        now = now.after(Duration::from_millis(299));
+        assert_eq!(taken(now), 2, "what has come since");
+        now = now.after(Duration::from_secs(60));
+        assert_eq!(taken(now), 10, "never more than the burst");
     }
 }

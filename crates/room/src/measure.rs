@@ -38,7 +38,7 @@ impl<S: Suite> Room<S> {
             best: None,
             gone: contact.node == self.me,
         });
-        self.measuring = Some(Measuring { round, candidates: candidates.collect() });
+        self.measuring = Some(Box::new(Measuring { round, candidates: candidates.collect() }));
         self.timers.arm(Timer::Measure, self.now.after(MEASURE));
         for contact in offered.iter() {
             if self.links.is_up(&contact.node) {

@@ -7,7 +7,7 @@
 
 use core::time::Duration;
 
-use treehouse_wire::{Bytes, FramesPerPacket, NodeId, Packet, Suite, packet::UnsealError};
+use treehouse_wire::{Bytes, FramesPerPacket, MediaKey, NodeId, Packet, Suite, packet::UnsealError};
 
 use crate::{
     api::{Offence, Output, PlayFrame, RoomError},
@@ -33,12 +33,13 @@ enum Via {
 
 impl<S: Suite> Room<S> {
     pub(crate) fn media(&mut self, from: NodeId, bytes: Bytes) -> Result<(), RoomError> {
-        if !self.links.is_up(&from) {
-            return Ok(());
-        }
-        if !self.may_send_media(from) {
-            self.offended(from, Offence::Flood);
-            return Ok(());
+        match self.may_send_media(&from) {
+            None => return Ok(()),
+            Some(true) => {}
+            Some(false) => {
+                self.offended(from, Offence::Flood);
+                return Ok(());
+            }
         }
         let packet = match Packet::parse(bytes) {
             Ok(packet) => packet,
@@ -47,60 +48,62 @@ impl<S: Suite> Room<S> {
                 return Err(error.into());
             }
         };
-        if self.via(&from, &packet).is_none() {
+        let Some(via) = self.via(&from, &packet) else {
             // A voice may leave the stage while its packets are under way.
             if !self.stage_needs(&from) {
                 self.unsolicited(from);
             }
             return Ok(());
-        }
+        };
         self.heard(from);
         self.stage_links.heard(&from, self.now);
-        self.receive(from, packet);
+        self.receive(from, via, packet);
         Ok(())
     }
 
-    fn via(&mut self, from: &NodeId, packet: &Packet) -> Option<Via> {
-        let speaker = self.voices.get(&packet.header().voice).map(|voice| voice.speaker);
-        if speaker == Some(*from) && self.stage_links.contains(from) {
-            return Some(Via::Stage);
+    fn via(&self, from: &NodeId, packet: &Packet) -> Option<Via> {
+        let on_stage = self.stage_links.contains(from);
+        let speaker = self.state.stage().voice(&packet.header().voice).map(|(speaker, _)| speaker);
+        match speaker {
+            Some(speaker) if on_stage && speaker == from => Some(Via::Stage),
+            _ if self.feeds.get(from).is_some() => Some(Via::Tree),
+            // The state that names the voice may be behind its first packet.
+            None if on_stage => Some(Via::Stage),
+            _ => None,
         }
-        if self.feeds.get(from).is_some() {
-            return Some(Via::Tree);
-        }
-        // The state that names the voice may be behind its first packet.
-        (speaker.is_none() && self.stage_links.contains(from)).then_some(Via::Stage)
     }
 
-    fn receive(&mut self, from: NodeId, packet: Packet) {
+    fn receive(&mut self, from: NodeId, via: Via, packet: Packet) {
         let header = *packet.header();
         let now = self.now;
-        let Some(voice) = self.voices.get(&header.voice) else {
+        let Some((&speaker, &key)) = self.state.stage().voice(&header.voice) else {
             return self.voices.hold(now, from, packet);
         };
-        if voice.speaker == self.me {
+        if speaker == self.me {
             return;
         }
-        if voice.has_seen(&header) {
+        let recent = self.voices.recent(header.voice, now);
+        if recent.has_seen(&header) {
             return self.feeds.carried_again(&from, &header, now);
         }
-        if !packet.verify(&self.suite, &self.room, &voice.key) {
+        if !packet.verify(&self.suite, &self.room, &key) {
             return self.forged(from);
         }
-        voice.mark_seen(&header);
-        if header.k == FramesPerPacket::Three {
-            voice.three_at = Some(now);
-        }
+        recent.mark_seen(&header, now);
+        // Down a tree of three frames a packet the single frames do not go, once the speaker sends both.
+        let for_stage = via == Via::Stage && header.k == FramesPerPacket::One && recent.sends_three(now, THREE_RECENT);
         self.feeds.carried_first(&from, &header, now);
-        self.pass_on(from, &packet);
-        self.play(from, &packet);
+        if !(for_stage && self.frames_per_packet() == FramesPerPacket::Three) {
+            self.pass_on(&from, &speaker, &packet);
+        }
+        self.play(from, speaker, &key, &packet);
     }
 
     /// Looks again at packets that came before the state that names their voice.
     pub(crate) fn receive_held(&mut self) {
-        for (from, packet) in self.voices.take_held(self.now) {
-            if self.via(&from, &packet).is_some() {
-                self.receive(from, packet);
+        for (_, from, packet) in self.voices.take_held(self.now) {
+            if let Some(via) = self.via(&from, &packet) {
+                self.receive(from, via, packet);
             }
         }
     }
@@ -111,21 +114,11 @@ impl<S: Suite> Room<S> {
     }
 
     /// Forwards a verified packet to the children, and keeps it for those who subscribe later.
-    fn pass_on(&mut self, from: NodeId, packet: &Packet) {
-        let (now, header) = (self.now, packet.header());
-        let via_stage = self.via(&from, packet) == Some(Via::Stage);
-        let Some(voice) = self.voices.get(&header.voice) else { return };
-        let speaker = voice.speaker;
-        // Down a tree of three frames a packet the single frames do not go, once the speaker sends both.
-        let recent = voice.three_at.is_some_and(|at| now.since(at) < THREE_RECENT);
-        if via_stage && header.k == FramesPerPacket::One && self.frames_per_packet() == FramesPerPacket::Three && recent
-        {
-            return;
-        }
-        let to = self.children.live(|child| *child != from && *child != speaker);
+    fn pass_on(&mut self, from: &NodeId, speaker: &NodeId, packet: &Packet) {
+        let to = self.children.live(|child| child != from && child != speaker);
         self.forward(to, packet);
         if self.may_have_children() {
-            self.voices.keep(now, speaker, packet.clone());
+            self.voices.keep(self.now, packet.clone());
         }
     }
 
@@ -144,19 +137,17 @@ impl<S: Suite> Room<S> {
         });
     }
 
-    fn play(&mut self, from: NodeId, packet: &Packet) {
+    fn play(&mut self, from: NodeId, speaker: NodeId, key: &MediaKey, packet: &Packet) {
         let header = packet.header();
-        let Some((epoch, room_key)) = self.key.as_ref().filter(|(epoch, _)| *epoch == header.epoch) else { return };
-        let Some(voice) = self.voices.get(&header.voice) else { return };
-        let speaker = voice.speaker;
-        let key = voice.unsealing_key(&self.suite, &self.room, *epoch, room_key);
-        let voiced = match packet.open(&self.suite, key) {
+        let Some(room_key) = self.key.as_ref().filter(|(epoch, _)| *epoch == header.epoch) else { return };
+        let recent = self.voices.recent(header.voice, self.now);
+        let voiced = match packet.open(&self.suite, recent.unsealing_key(&self.suite, &self.room, room_key, key)) {
             Ok(voiced) => voiced,
             // Neither accuses the neighbour: it cannot open what it relays if it is no member.
             Err(UnsealError::Key(_) | UnsealError::Content) => return,
         };
         for (offset, (number, opus)) in (0_u64..).zip(header.frames().zip(voiced.frames)) {
-            if !voice.mark_played(number) {
+            if !recent.mark_played(number) {
                 continue;
             }
             let samples = offset * u64::from(treehouse_wire::units::FRAME_SAMPLES);
@@ -175,7 +166,7 @@ impl<S: Suite> Room<S> {
     /// Sends a new child what it lacks of the last two seconds.
     pub(crate) fn replay_to(&mut self, child: NodeId, from: &treehouse_wire::control::Positions) {
         let deadline = self.now.after(REPLAY_DEADLINE);
-        for packet in self.voices.replay(self.now, &child, from) {
+        for packet in self.voices.replay(self.now, self.state.stage(), &child, from) {
             self.outputs.push_back(Output::Forward {
                 to: vec![child],
                 lane: packet.header().lane(),

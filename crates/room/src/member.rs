@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use treehouse_invite::{Certificate, Charter, Invite};
 use treehouse_wire::{
-    Address, Contact, Control, List, NodeId, Suite,
-    control::{Admitted, Profile, Refusal},
+    Address, Contact, Control, List, NodeId, Suite, UnixSeconds,
+    control::{Admitted, Profile, Refusal, Statement},
 };
 
 use crate::{
@@ -30,11 +30,17 @@ const NEWCOMER: Duration = Duration::from_secs(5);
 /// How often the host is told whom this member is fed by, without a change.
 const STATUS: Duration = Duration::from_secs(5);
 
+/// That this node belongs to the room, as it shows it to others.
+#[derive(Debug)]
+pub(crate) struct HeldCertificate {
+    pub(crate) expires: UnixSeconds,
+    pub(crate) statement: Statement,
+}
+
 /// What a member knows of its way to the host.
 #[derive(Debug)]
 pub(crate) struct HostLink {
-    pub(crate) invite: Option<Invite>,
-    addresses: Vec<Address>,
+    invite: Option<Invite>,
     admitted: Option<Instant>,
     redial: Duration,
     /// The last request for admission or return, to send it once a link.
@@ -47,7 +53,6 @@ impl HostLink {
     pub(crate) fn none() -> Self {
         HostLink {
             invite: None,
-            addresses: Vec::new(),
             admitted: None,
             redial: REDIAL_MIN,
             asked: false,
@@ -57,10 +62,7 @@ impl HostLink {
     }
 
     pub(crate) fn new(invite: Invite) -> Self {
-        let host = invite.host();
-        let contacts = invite.bootstrap().iter().filter(|contact| contact.node == host);
-        let addresses = contacts.flat_map(|contact| contact.addresses.to_vec()).collect();
-        HostLink { addresses, invite: Some(invite), ..HostLink::none() }
+        HostLink { invite: Some(invite), ..HostLink::none() }
     }
 }
 
@@ -72,15 +74,22 @@ impl<S: Suite> Room<S> {
     }
 
     fn dial_host(&mut self) {
-        let addresses = List::truncated(self.host_link.addresses.iter().cloned());
-        self.dial(&Contact { node: self.host, addresses });
+        self.dial(&self.host_contact());
+    }
+
+    /// Where the invite says that the host is.
+    fn host_contact(&self) -> Contact {
+        let host = self.host;
+        let named = self.host_link.invite.iter().flat_map(Invite::bootstrap).filter(|contact| contact.node == host);
+        let addresses = List::truncated(named.flat_map(|contact| contact.addresses.iter().cloned()));
+        Contact { node: host, addresses }
     }
 
     fn profile(&self) -> Profile {
         Profile {
-            name: self.config.name.clone(),
+            name: self.name.clone(),
             addresses: List::truncated(self.addresses.iter().cloned()),
-            children_max: self.config.children_max,
+            children_max: self.children_max,
         }
     }
 
@@ -100,9 +109,9 @@ impl<S: Suite> Room<S> {
     fn ask_admission(&mut self) {
         let profile = self.profile();
         let message = match (&self.certificate, &self.host_link.invite) {
-            (Some((_, certificate)), _) => Control::Resume { certificate: certificate.clone(), profile },
+            (Some(held), _) => Control::Resume { certificate: held.statement.clone(), profile },
             (None, Some(invite)) => {
-                let redeemed = invite.redeem(&self.suite, &self.config.identity_seed, &self.me, &self.host);
+                let redeemed = invite.redeem(&self.suite, &self.identity_seed, &self.me, &self.host);
                 let Ok((chain, proof)) = redeemed else {
                     return self.join_failed(JoinFailure::Refused(Refusal::Invalid));
                 };
@@ -132,7 +141,7 @@ impl<S: Suite> Room<S> {
         if first {
             self.rank = treehouse_wire::control::Rank { depth: u8::MAX, admission: certificate.admission };
         }
-        self.certificate = Some((certificate, admitted.certificate));
+        self.certificate = Some(HeldCertificate { expires: certificate.expires, statement: admitted.certificate });
         self.key = Some((admitted.epoch, admitted.key));
         self.timers.disarm(Timer::Admission);
         self.status_due = true;
@@ -143,8 +152,13 @@ impl<S: Suite> Room<S> {
         self.phase = Phase::In;
         self.host_link.admitted = Some(self.now);
         self.event(Event::Admitted { room: self.room, title: charter.title.as_str().to_owned(), role });
-        let host = Contact { node: self.host, addresses: List::truncated(self.host_link.addresses.iter().cloned()) };
-        self.establish(host, Aim::Provisional);
+        self.establish(self.host_contact(), Aim::Provisional);
+    }
+
+    /// Whether the certificate is to be renewed, or there is none.
+    pub(crate) fn certificate_ends_soon(&self) -> bool {
+        let expires = self.certificate.as_ref().map_or(0, |held| held.expires.0);
+        expires < self.wall.0.saturating_add(RENEW_SECONDS)
     }
 
     /// Whether this member came so lately that what was said before is not for it.
@@ -229,9 +243,7 @@ impl<S: Suite> Room<S> {
             return;
         }
         let now = self.now;
-        let expires = self.certificate.as_ref().map_or(0, |(certificate, _)| certificate.expires.0);
-        if expires < self.wall.0.saturating_add(RENEW_SECONDS) && !self.host_link.asked && self.links.is_up(&self.host)
-        {
+        if self.certificate_ends_soon() && !self.host_link.asked && self.links.is_up(&self.host) {
             self.ask_admission();
         }
         if now.since(self.host_link.status_at) >= STATUS {

@@ -84,7 +84,8 @@ impl<S: Suite> Room<S> {
         if self.feeds.all.len() >= FEEDS_MAX {
             self.make_room(aim);
         }
-        self.feeds.all.push(Feed::new(contact.clone(), aim, now));
+        self.feeds.all.reserve_exact(1);
+        self.feeds.all.push(Feed::new(node, aim, now));
         if self.links.is_up(&node) {
             let purpose = self.purpose_of(aim);
             self.subscribe(node, purpose);
@@ -105,8 +106,8 @@ impl<S: Suite> Room<S> {
 
     /// Sends `Subscribe`: for a new feed or for another purpose of one that is there.
     pub(crate) fn subscribe(&mut self, node: NodeId, purpose: Purpose) {
-        let Some(certificate) = self.certificate.as_ref().map(|(_, statement)| statement.clone()) else { return };
-        let from: Positions = self.voices.positions(self.is_newcomer());
+        let Some(certificate) = self.certificate.as_ref().map(|held| held.statement.clone()) else { return };
+        let from: Positions = self.voices.positions(self.state.stage(), self.is_newcomer());
         let relay = (!self.children.is_empty()).then_some(self.rank);
         let replay = !from.is_empty() && purpose != Purpose::IdleStandby;
         let now = self.now;
@@ -144,7 +145,7 @@ impl<S: Suite> Room<S> {
         if live { Purpose::LiveStandby } else { Purpose::IdleStandby }
     }
 
-    pub(crate) fn subscribed(&mut self, from: NodeId, purpose: Purpose, tick: &Tick) {
+    pub(crate) fn subscribed(&mut self, from: NodeId, purpose: Purpose, tick: Tick) {
         let now = self.now;
         if purpose == Purpose::Stage {
             return;
@@ -197,7 +198,7 @@ impl<S: Suite> Room<S> {
         self.arm_feeds();
     }
 
-    pub(crate) fn tick(&mut self, from: NodeId, tick: &Tick) {
+    pub(crate) fn tick(&mut self, from: NodeId, tick: Tick) {
         if self.feeds.get(&from).is_none_or(|feed| !feed.is_live()) {
             return;
         }
@@ -205,12 +206,13 @@ impl<S: Suite> Room<S> {
         self.heard(from);
     }
 
-    fn learn_tick(&mut self, from: NodeId, tick: &Tick) {
+    fn learn_tick(&mut self, from: NodeId, tick: Tick) {
         let (now, me) = (self.now, self.me.tag());
         let loops = tick.path.contains(&me) || tick.path.last() != Some(&from.tag());
         if loops || !self.keeps_order(tick.rank) {
             return self.feed_failed(from);
         }
+        let (members, state) = (tick.members, tick.state);
         if let Some(feed) = self.feeds.get_mut(&from) {
             let repairing = feed.repairing.is_some();
             feed.learn(tick, now);
@@ -222,8 +224,8 @@ impl<S: Suite> Room<S> {
                 self.arm_feeds();
             }
         }
-        self.learn_members(tick.members);
-        self.learn_state_id(from, tick.state);
+        self.learn_members(members);
+        self.learn_state_id(from, state);
         self.apply_rank();
     }
 
@@ -277,6 +279,15 @@ impl<S: Suite> Room<S> {
         self.failed.push((node, now));
         self.feeds.spares.retain(|spare| spare.node != node);
         self.status_due = true;
+    }
+
+    /// Once a second: those that may be tried again, and the space for them.
+    pub(crate) fn forget_failed(&mut self) {
+        let now = self.now;
+        if !self.failed.is_empty() {
+            self.failed.retain(|(_, at)| now.since(*at) < FAILED);
+            self.failed.shrink_to_fit();
+        }
     }
 
     fn has_failed(&self, node: &NodeId) -> bool {

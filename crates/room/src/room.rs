@@ -1,12 +1,12 @@
 //! The room itself: what it holds, and how inputs reach the parts that handle them.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use treehouse_invite::{Certificate, MediaClaim};
+use treehouse_invite::MediaClaim;
 use treehouse_wire::{
     Address, Contact, Control, Epoch, NodeId, RoomId, RoomKey, Suite, UnixSeconds,
-    control::{Farewell, Purpose, Rank, Statement},
+    control::{Farewell, Name, Purpose, Rank},
 };
 
 use crate::{
@@ -17,8 +17,9 @@ use crate::{
     host::{Acting, Report},
     links::Links,
     measure::Measuring,
-    member::HostLink,
+    member::{HeldCertificate, HostLink},
     rng::Rng,
+    sorted::Sorted,
     speak::OwnVoice,
     state::HeldState,
     time::Instant,
@@ -51,7 +52,10 @@ pub struct Room<S: Suite> {
     pub(crate) suite: S,
     pub(crate) signer: S::Signer,
     pub(crate) me: NodeId,
-    pub(crate) config: Config,
+    pub(crate) identity_seed: [u8; 32],
+    pub(crate) name: Name,
+    /// Feeds that it is willing to give.
+    pub(crate) children_max: u8,
     pub(crate) now: Instant,
     pub(crate) wall: UnixSeconds,
     pub(crate) rng: Rng,
@@ -63,7 +67,7 @@ pub struct Room<S: Suite> {
     pub(crate) addresses: Vec<Address>,
     pub(crate) links: Links,
     pub(crate) host_link: HostLink,
-    pub(crate) certificate: Option<(Certificate, Statement)>,
+    pub(crate) certificate: Option<HeldCertificate>,
     pub(crate) key: Option<(Epoch, RoomKey)>,
     pub(crate) state: HeldState,
     pub(crate) members: u32,
@@ -78,12 +82,12 @@ pub struct Room<S: Suite> {
     /// Since when nothing carries.
     pub(crate) cut_since: Option<Instant>,
     pub(crate) children: Children,
-    pub(crate) measuring: Option<Measuring>,
+    pub(crate) measuring: Option<Box<Measuring>>,
     pub(crate) voices: Voices<S>,
-    pub(crate) own_voice: Option<OwnVoice<S>>,
-    pub(crate) hand: Option<MediaClaim>,
+    /// While a hand is up, on stage or not.
+    pub(crate) own_voice: Option<Box<OwnVoice<S>>>,
     pub(crate) stage_links: StageLinks,
-    pub(crate) stage_contacts: BTreeMap<NodeId, (Contact, Instant)>,
+    pub(crate) stage_contacts: Sorted<(Contact, Instant)>,
     pub(crate) acting: Option<Box<Acting>>,
     pub(crate) status_due: bool,
     feeds_told: (Option<NodeId>, Option<NodeId>, u8),
@@ -94,10 +98,11 @@ impl<S: Suite> Room<S> {
     pub fn host(now: Instant, wall: UnixSeconds, suite: S, config: Config, host: HostConfig) -> Self {
         let id = host.charter.room();
         let title = host.charter.title.as_str().to_owned();
+        let key = RoomKey::derive(&config.random_seed, Epoch::default());
         let mut room = Room::new(now, wall, suite, config, id, None);
         room.host = room.me;
         room.acting = Some(Box::new(Acting::new(host.charter_statement, host.protection)));
-        room.key = Some((Epoch::default(), RoomKey::derive(&room.config.random_seed, Epoch::default())));
+        room.key = Some((Epoch::default(), key));
         room.rank = Rank::HOST;
         room.phase = Phase::In;
         room.members = 1;
@@ -155,14 +160,15 @@ impl<S: Suite> Room<S> {
             measuring: None,
             voices: Voices::default(),
             own_voice: None,
-            hand: None,
             stage_links: StageLinks::default(),
-            stage_contacts: BTreeMap::new(),
+            stage_contacts: Sorted::default(),
             acting: None,
             status_due: false,
             feeds_told: (None, None, 0),
             suite,
-            config,
+            identity_seed: config.identity_seed,
+            name: config.name,
+            children_max: config.children_max,
         }
     }
 
@@ -230,7 +236,12 @@ impl<S: Suite> Room<S> {
 
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        // While packets come, the space for what they bring about is used again at once.
+        if output.is_none() && self.feeds.are_quiet() {
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// When the room wants to wake next, and why.
@@ -239,12 +250,13 @@ impl<S: Suite> Room<S> {
     }
 
     fn control(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), RoomError> {
-        if !self.links.is_up(&from) {
-            return Ok(());
-        }
-        if !self.may_send_control(from) {
-            self.offended(from, Offence::Flood);
-            return Ok(());
+        match self.may_send_control(&from) {
+            None => return Ok(()),
+            Some(true) => {}
+            Some(false) => {
+                self.offended(from, Offence::Flood);
+                return Ok(());
+            }
         }
         match Control::from_bytes(bytes) {
             Ok(message) => self.dispatch(from, message),
@@ -276,10 +288,10 @@ impl<S: Suite> Room<S> {
             }
             Control::Subscribe(request) => self.subscribe_request(from, *request),
             Control::Subscribed { purpose: Purpose::Stage, .. } => self.stage_granted(from),
-            Control::Subscribed { purpose, tick } => self.subscribed(from, purpose, &tick),
+            Control::Subscribed { purpose, tick } => self.subscribed(from, purpose, tick),
             Control::Declined { purpose, reason } => self.declined(from, purpose, reason),
             Control::Unsubscribe => self.unsubscribe(from),
-            Control::Tick(tick) => self.tick(from, &tick),
+            Control::Tick(tick) => self.tick(from, tick),
             Control::State(statement) => self.state_head(from, statement),
             Control::StagePart { digest, index, of, part } => self.stage_part(from, digest, index, of, &part),
             Control::StateWanted => self.state_wanted(from),
@@ -335,7 +347,7 @@ impl<S: Suite> Room<S> {
 
     fn leave(&mut self) {
         let farewell = if self.is_host() { Farewell::RoomClosed } else { Farewell::Leaving };
-        for peer in self.links.up.keys().copied().collect::<Vec<_>>() {
+        for peer in self.links.up.nodes().collect::<Vec<_>>() {
             self.send(peer, &Control::Bye(farewell));
         }
         if self.phase != Phase::In {
@@ -356,7 +368,7 @@ impl<S: Suite> Room<S> {
         }
         self.phase = Phase::Closed;
         self.timers.clear();
-        for peer in self.links.up.keys().copied().collect::<Vec<_>>() {
+        for peer in self.links.up.nodes().collect::<Vec<_>>() {
             self.outputs.push_back(Output::Hangup { peer });
         }
         self.event(Event::Closed(closing));
@@ -365,6 +377,7 @@ impl<S: Suite> Room<S> {
     fn housekeeping(&mut self) {
         self.timers.arm(Timer::Housekeeping, self.now.after(HOUSEKEEPING));
         self.voices.forget_old(self.now);
+        self.forget_failed();
         self.close_unused_links();
         self.end_spent_feeds();
         self.host_housekeeping();

@@ -5,8 +5,9 @@
 
 use core::time::Duration;
 
+use treehouse_invite::MediaClaim;
 use treehouse_wire::{
-    Bytes, CaptureTime, Epoch, FrameNumber, FramesPerPacket, Header, Level, MediaKey, NodeId, Packet, RoomKey, Suite,
+    Bytes, CaptureTime, Epoch, FrameNumber, FramesPerPacket, Header, Level, NodeId, Packet, RoomKey, Suite,
     limits::OPUS_FRAME_BYTES_MAX,
 };
 
@@ -27,7 +28,7 @@ struct Waiting {
 /// The voice of this node for one session.
 pub(crate) struct OwnVoice<S: Suite> {
     signer: S::Signer,
-    pub(crate) key: MediaKey,
+    pub(crate) claim: MediaClaim,
     sealing: Option<(Epoch, S::VoiceKey)>,
     next: FrameNumber,
     group: Vec<Waiting>,
@@ -36,10 +37,10 @@ pub(crate) struct OwnVoice<S: Suite> {
 }
 
 impl<S: Suite> OwnVoice<S> {
-    pub(crate) fn new(signer: S::Signer, key: MediaKey) -> Self {
+    pub(crate) fn new(signer: S::Signer, claim: MediaClaim) -> Self {
         OwnVoice {
             signer,
-            key,
+            claim,
             sealing: None,
             next: FrameNumber(0),
             group: Vec::new(),
@@ -68,7 +69,7 @@ impl<S: Suite> Room<S> {
     pub(crate) fn own_voice_staged(&mut self) {
         let staged = self.state.stage().get(&self.me).and_then(|member| member.claim).map(|claim| claim.key);
         if let Some(voice) = &mut self.own_voice {
-            voice.on_stage = staged == Some(voice.key);
+            voice.on_stage = staged == Some(voice.claim.key);
         }
     }
 
@@ -115,7 +116,7 @@ impl<S: Suite> Room<S> {
             to.sort_unstable();
             to.dedup();
             if self.may_have_children() {
-                self.voices.keep(self.now, self.me, packet.clone());
+                self.voices.keep(self.now, packet.clone());
             }
         }
         self.forward(to, &packet);
@@ -136,7 +137,7 @@ impl<S: Suite> Room<S> {
         let key = sealing_key::<S>(&self.suite, voice, &self.room, *epoch, room_key);
         let level = frames.iter().map(|frame| frame.level).min().unwrap_or(Level::SILENCE);
         let header =
-            Header { k, epoch: *epoch, voice: voice.key.voice(), first: first.number, captured: first.captured };
+            Header { k, epoch: *epoch, voice: voice.claim.key.voice(), first: first.number, captured: first.captured };
         let opus: Vec<&Bytes> = frames.iter().map(|frame| &frame.opus).collect();
         Packet::seal(&self.suite, &self.room, &voice.signer, &key, header, level, &opus)
             .map(Some)
@@ -152,10 +153,10 @@ fn sealing_key<S: Suite>(
     room_key: &RoomKey,
 ) -> S::VoiceKey {
     if voice.sealing.as_ref().is_none_or(|(of, _)| *of != epoch) {
-        voice.sealing = Some((epoch, suite.voice_key(room, epoch, room_key, &voice.key)));
+        voice.sealing = Some((epoch, suite.voice_key(room, epoch, room_key, &voice.claim.key)));
     }
     match &voice.sealing {
         Some((_, key)) => key.clone(),
-        None => suite.voice_key(room, epoch, room_key, &voice.key),
+        None => suite.voice_key(room, epoch, room_key, &voice.claim.key),
     }
 }

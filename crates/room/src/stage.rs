@@ -47,8 +47,7 @@ impl<S: Suite> Room<S> {
         let signer = self.suite.signer(media_seed);
         let key = MediaKey(self.suite.public_key(&signer));
         let claim = MediaClaim::sign(&self.suite, &self.signer, &self.room, &self.me, key);
-        self.own_voice = Some(OwnVoice::new(signer, key));
-        self.hand = Some(claim);
+        self.own_voice = Some(Box::new(OwnVoice::new(signer, claim)));
         self.send_hand();
         if self.is_host() {
             let me = self.me;
@@ -57,7 +56,6 @@ impl<S: Suite> Room<S> {
     }
 
     pub(crate) fn lower_hand(&mut self) {
-        self.hand = None;
         self.own_voice = None;
         self.send_hand();
         if self.is_host() {
@@ -68,7 +66,7 @@ impl<S: Suite> Room<S> {
 
     /// Tells the host about the hand: on change, and again after the link to it was lost.
     pub(crate) fn send_hand(&mut self) {
-        let claim = self.hand.map(|claim| (claim.key, claim.signature));
+        let claim = self.own_voice.as_ref().map(|voice| (voice.claim.key, voice.claim.signature));
         if !self.is_host() {
             self.send(self.host, &Control::Hand { claim });
         }
@@ -115,9 +113,9 @@ impl<S: Suite> Room<S> {
     }
 
     fn stage_ask(&mut self, speaker: NodeId) {
-        let Some((_, certificate)) = &self.certificate else { return };
+        let Some(held) = &self.certificate else { return };
         let request = Subscribe {
-            certificate: certificate.clone(),
+            certificate: held.statement.clone(),
             purpose: Purpose::Stage,
             relay: None,
             replay: false,

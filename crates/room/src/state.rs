@@ -5,6 +5,7 @@
 //! asked for it.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use treehouse_invite::{RoomState, Stage, StageAssembly};
 use treehouse_wire::{Control, NodeId, Suite, control::Statement};
@@ -17,17 +18,39 @@ use crate::{
 /// A neighbour is asked for its state this often at most.
 const ASK: Duration = Duration::from_millis(500);
 
+/// The head of a state as its host signed it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Head {
+    state: RoomState,
+    statement: Statement,
+}
+
+/// A state whose stage list has not come yet.
+struct Pending {
+    state: RoomState,
+    statement: Statement,
+    assembly: StageAssembly,
+}
+
 /// The newest state, and the one that is still incomplete.
 #[derive(Default)]
 pub(crate) struct HeldState {
-    current: Option<(RoomState, Statement)>,
-    stage: Stage,
-    pending: Option<(RoomState, Statement, StageAssembly)>,
+    current: Option<Arc<Head>>,
+    stage: Arc<Stage>,
+    pending: Option<Box<Pending>>,
 }
 
 impl HeldState {
     pub(crate) fn head(&self) -> Option<&RoomState> {
-        self.current.as_ref().map(|(state, _)| state)
+        self.current.as_ref().map(|head| &head.state)
+    }
+
+    /// Shares what others hold too.
+    pub(crate) fn share(&mut self, pool: &mut Pool) {
+        if let Some(head) = &mut self.current {
+            share(&mut pool.heads, head);
+            share(&mut pool.stages, &mut self.stage);
+        }
     }
 
     pub(crate) fn stage(&self) -> &Stage {
@@ -41,49 +64,82 @@ impl HeldState {
 
     /// The messages that carry this state.
     pub(crate) fn messages(&self) -> Vec<Control> {
-        let Some((_, statement)) = &self.current else { return Vec::new() };
-        let mut messages = vec![Control::State(statement.clone())];
+        let Some(head) = &self.current else { return Vec::new() };
+        let mut messages = vec![Control::State(head.statement.clone())];
         messages.extend(self.stage.parts());
         messages
     }
 }
 
+/// What many rooms in one process hold alike: the room state and its stage list. See [`Room::share`].
+#[derive(Debug, Default)]
+pub struct Pool {
+    heads: Vec<Arc<Head>>,
+    stages: Vec<Arc<Stage>>,
+}
+
+/// Puts the known value in place of an equal one, or makes a new one known and forgets those that nobody else holds.
+fn share<T: PartialEq>(known: &mut Vec<Arc<T>>, value: &mut Arc<T>) {
+    // The newest come last and are asked for most.
+    match known.iter().rev().find(|known| Arc::ptr_eq(known, value) || *known == value) {
+        Some(known) => *value = Arc::clone(known),
+        None => {
+            known.retain(|known| Arc::strong_count(known) > 1);
+            known.push(Arc::clone(value));
+        }
+    }
+}
+
 impl<S: Suite> Room<S> {
+    /// Lets go what `pool` has already, and holds the pool's instead. Nothing that the room does changes by it.
+    ///
+    /// For a simulator that holds many rooms: where it calls this after an [`Event::Stage`], or whenever
+    /// [`View::state`](crate::View::state) has changed, all of them hold one room state.
+    pub fn share(&mut self, pool: &mut Pool) {
+        self.state.share(pool);
+    }
+
     pub(crate) fn state_head(&mut self, from: NodeId, statement: Statement) {
         let Ok(state) = RoomState::verify(&self.suite, &statement, &self.room, &self.host) else {
             return self.offended(from, Offence::Forged);
         };
-        let pending = self.state.pending.as_ref().map_or((0, 0), |(pending, ..)| pending.id());
+        let pending = self.state.pending.as_ref().map_or((0, 0), |pending| pending.state.id());
         if state.id() <= self.state.id() || state.id() <= pending || self.is_host() {
             return;
         }
         if state.stage_digest == self.state.stage.digest() {
-            let stage = self.state.stage.clone();
+            let stage = Arc::clone(&self.state.stage);
             self.state.pending = None;
             return self.install_state(Some(from), state, statement, stage);
         }
         let assembly = StageAssembly::new(state.stage_digest);
-        self.state.pending = Some((state, statement, assembly));
+        self.state.pending = Some(Box::new(Pending { state, statement, assembly }));
     }
 
     pub(crate) fn stage_part(&mut self, from: NodeId, digest: [u8; 32], index: u8, of: u8, part: &[u8]) {
-        let Some((state, statement, assembly)) = &mut self.state.pending else { return };
-        match assembly.add(digest, index, of, part) {
-            Ok(None) => {}
+        let Some(mut pending) = self.state.pending.take() else { return };
+        let wanted = digest == pending.state.stage_digest;
+        match pending.assembly.add(digest, index, of, part) {
             Ok(Some(stage)) => {
-                let (state, statement) = (state.clone(), statement.clone());
-                self.state.pending = None;
-                self.install_state(Some(from), state, statement, stage);
+                return self.install_state(Some(from), pending.state, pending.statement, Arc::new(stage));
             }
+            Ok(None) => {}
             // Parts of two states may mix on their way; only what cannot be a part at all is an offence.
-            Err(_) if digest == state.stage_digest => self.offended(from, Offence::Malformed),
+            Err(_) if wanted => self.offended(from, Offence::Malformed),
             Err(_) => {}
         }
+        self.state.pending = Some(pending);
     }
 
     /// Takes over a state that the host signed, and passes it on.
-    pub(crate) fn install_state(&mut self, from: Option<NodeId>, state: RoomState, statement: Statement, stage: Stage) {
-        let old = self.state.head().cloned();
+    pub(crate) fn install_state(
+        &mut self,
+        from: Option<NodeId>,
+        state: RoomState,
+        statement: Statement,
+        stage: Arc<Stage>,
+    ) {
+        let was_recording = self.state.head().is_some_and(|old| old.recording);
         let stage_changed = stage != self.state.stage;
         // The host vouches for the list; the speakers' own signatures say that it did not make up their keys.
         if stage_changed && !stage.verify_claims(&self.suite, &self.room) {
@@ -91,14 +147,14 @@ impl<S: Suite> Room<S> {
         }
         let recording = state.recording;
         self.state.stage = stage;
-        self.state.current = Some((state, statement));
+        self.state.current = Some(Arc::new(Head { state, statement }));
         if stage_changed {
-            self.voices.install(&self.state.stage);
+            self.voices.forget_left(&self.state.stage);
             let members = self.state.stage.members().to_vec();
             self.event(Event::Stage(members));
             self.own_voice_staged();
         }
-        if old.as_ref().is_some_and(|old| old.recording) != recording {
+        if was_recording != recording {
             self.event(Event::Recording(recording));
         }
         self.flood_state(from);

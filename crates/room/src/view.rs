@@ -64,7 +64,7 @@ impl<S: Suite> Room<S> {
             rank: self.rank,
             feeds: feeds.collect(),
             children: children.collect(),
-            children_max: self.config.children_max,
+            children_max: self.children_max,
             host_linked: self.is_host() || self.links.is_up(&self.host),
             state: self.state.id(),
         }

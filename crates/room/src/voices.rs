@@ -1,7 +1,10 @@
-//! The voices on stage as a receiver knows them: which key is whose, what came already, what can still be replayed.
+//! The voices on stage as a receiver knows them: what came already, what can still be replayed.
+//!
+//! Whose a voice is says the room state. Here is what differs from node to node, and only of voices that were heard; a voice
+//! that has been silent for a while costs no more than where it stopped.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use treehouse_invite::Stage;
 use treehouse_wire::{
@@ -23,23 +26,38 @@ const HELD_MAX: usize = 64;
 const LEFT_MAX: usize = 16;
 /// How long a packet of an unknown voice waits.
 pub(crate) const HELD: Duration = Duration::from_millis(500);
+/// A voice that was silent for this long is at rest: nothing that it said before can still be under way.
+const QUIET: Duration = Duration::from_secs(10);
 
-/// One voice on stage.
-pub(crate) struct Voice<S: Suite> {
-    pub(crate) speaker: NodeId,
-    pub(crate) key: MediaKey,
-    unsealing: Option<(Epoch, S::VoiceKey)>,
-    /// Packets seen, by first / k; allocated with the first packet.
-    seen: [Option<Box<Window>>; 2],
-    /// Frames given to the player.
-    played: Option<Box<Window>>,
-    /// The last packet of three frames.
-    pub(crate) three_at: Option<Instant>,
+/// A voice that was heard.
+struct Heard<S: Suite> {
+    voice: VoiceId,
+    /// Where it stopped when it came to rest: the ends of the three windows of [`Recent`].
+    ends: [u32; 3],
+    recent: Option<Box<Recent<S>>>,
 }
 
-impl<S: Suite> Voice<S> {
-    fn new(speaker: NodeId, key: MediaKey) -> Self {
-        Voice { speaker, key, unsealing: None, seen: [None, None], played: None, three_at: None }
+/// What is known of a voice that speaks.
+pub(crate) struct Recent<S: Suite> {
+    unsealing: Option<(Epoch, S::VoiceKey)>,
+    /// Packets seen, by first / k.
+    seen: [Window; 2],
+    /// Frames given to the player.
+    played: Window,
+    /// The last packet of three frames.
+    three_at: Option<Instant>,
+    /// The last packet.
+    used: Instant,
+}
+
+impl<S: Suite> Recent<S> {
+    fn new([one, three, played]: [u32; 3], now: Instant) -> Self {
+        let seen = [Window::below(one), Window::below(three)];
+        Recent { unsealing: None, seen, played: Window::below(played), three_at: None, used: now }
+    }
+
+    fn ends(&self) -> [u32; 3] {
+        [self.seen[0].end(), self.seen[1].end(), self.played.end()]
     }
 
     fn seen_slot(header: &Header) -> (usize, u32) {
@@ -50,127 +68,161 @@ impl<S: Suite> Voice<S> {
     /// Whether this packet came before, or is too old to tell.
     pub(crate) fn has_seen(&self, header: &Header) -> bool {
         let (slot, number) = Self::seen_slot(header);
-        let newest = self.seen.iter().flatten().zip([1, 3]).filter_map(|(window, k)| Some(window.newest()? * k)).max();
+        let newest = self.seen.iter().zip([1, 3]).filter_map(|(window, k)| Some(window.newest()? * k)).max();
         let old = newest.is_some_and(|newest| newest.saturating_sub(header.first.0) > FRAMES_OLD);
-        old || self.seen[slot].as_ref().is_some_and(|window| window.contains(number))
+        old || self.seen[slot].contains(number)
     }
 
     /// Remembers a packet that verifies.
-    pub(crate) fn mark_seen(&mut self, header: &Header) {
+    pub(crate) fn mark_seen(&mut self, header: &Header, now: Instant) {
         let (slot, number) = Self::seen_slot(header);
-        self.seen[slot].get_or_insert_default().insert(number);
+        self.seen[slot].insert(number);
+        self.used = now;
+        if header.k == FramesPerPacket::Three {
+            self.three_at = Some(now);
+        }
+    }
+
+    /// Whether packets of three frames have come in the last `span`.
+    pub(crate) fn sends_three(&self, now: Instant, span: Duration) -> bool {
+        self.three_at.is_some_and(|at| now.since(at) < span)
     }
 
     /// Whether a frame is new to the player; it is not the next time.
     pub(crate) fn mark_played(&mut self, frame: FrameNumber) -> bool {
-        self.played.get_or_insert_default().insert(frame.0)
+        self.played.insert(frame.0)
     }
 
     /// The key that opens this voice's packets in an epoch.
-    pub(crate) fn unsealing_key(&mut self, suite: &S, room: &RoomId, epoch: Epoch, room_key: &RoomKey) -> &S::VoiceKey {
-        if self.unsealing.as_ref().is_none_or(|(of, _)| *of != epoch) {
+    pub(crate) fn unsealing_key(
+        &mut self,
+        suite: &S,
+        room: &RoomId,
+        (epoch, room_key): &(Epoch, RoomKey),
+        key: &MediaKey,
+    ) -> &S::VoiceKey {
+        if self.unsealing.as_ref().is_none_or(|(of, _)| of != epoch) {
             self.unsealing = None;
         }
-        let key = self.key;
-        &self.unsealing.get_or_insert_with(|| (epoch, suite.voice_key(room, epoch, room_key, &key))).1
+        &self.unsealing.get_or_insert_with(|| (*epoch, suite.voice_key(room, *epoch, room_key, key))).1
     }
 }
 
-/// A verified packet that may still be replayed.
-#[derive(Debug)]
-struct Kept {
-    at: Instant,
-    /// The speaker need not have its own voice back.
-    speaker: NodeId,
-    packet: Packet,
-}
-
-/// All voices on stage.
+/// What a receiver knows of all voices.
 pub(crate) struct Voices<S: Suite> {
-    map: BTreeMap<VoiceId, Voice<S>>,
-    /// Voices that left the stage: should one come back with its key, no frame of it is played again.
-    left: VecDeque<(VoiceId, Voice<S>)>,
-    ring: VecDeque<Kept>,
+    /// Those that left the stage stay for a while: should one come back with its key, no frame of it is played again.
+    heard: Vec<Heard<S>>,
+    ring: VecDeque<(Instant, Packet)>,
     held: VecDeque<(Instant, NodeId, Packet)>,
 }
 
 impl<S: Suite> Default for Voices<S> {
     fn default() -> Self {
-        Voices { map: BTreeMap::new(), left: VecDeque::new(), ring: VecDeque::new(), held: VecDeque::new() }
+        Voices { heard: Vec::new(), ring: VecDeque::new(), held: VecDeque::new() }
     }
 }
 
 impl<S: Suite> Voices<S> {
-    /// Takes over a new stage: voices that stay keep what is known of them.
-    pub(crate) fn install(&mut self, stage: &Stage) {
-        let mut old = core::mem::take(&mut self.map);
-        old.extend(core::mem::take(&mut self.left));
-        for member in stage.members() {
-            let Some(claim) = &member.claim else { continue };
-            let id = claim.key.voice();
-            let voice = old.remove(&id).filter(|voice| voice.key == claim.key && voice.speaker == member.node);
-            self.map.insert(id, voice.unwrap_or_else(|| Voice::new(member.node, claim.key)));
-        }
-        self.left.extend(old.into_iter().filter(|(_, voice)| voice.played.is_some()));
-        while self.left.len() > LEFT_MAX {
-            self.left.pop_front();
-        }
+    /// What is known of a voice, which must be on stage.
+    pub(crate) fn recent(&mut self, voice: VoiceId, now: Instant) -> &mut Recent<S> {
+        let at = self.heard.iter().position(|heard| heard.voice == voice).unwrap_or_else(|| {
+            self.heard.reserve_exact(1);
+            self.heard.push(Heard { voice, ends: [0; 3], recent: None });
+            self.heard.len() - 1
+        });
+        let Heard { ends, recent, .. } = &mut self.heard[at];
+        recent.get_or_insert_with(|| Box::new(Recent::new(*ends, now)))
     }
 
-    pub(crate) fn get(&mut self, voice: &VoiceId) -> Option<&mut Voice<S>> {
-        self.map.get_mut(voice)
+    /// The stage has changed: of the voices that are not on it the oldest are forgotten.
+    pub(crate) fn forget_left(&mut self, stage: &Stage) {
+        let has_left = |heard: &Heard<S>| stage.voice(&heard.voice).is_none();
+        let mut excess = self.heard.iter().filter(|heard| has_left(heard)).count().saturating_sub(LEFT_MAX);
+        self.heard.retain(|heard| {
+            let goes = excess > 0 && has_left(heard);
+            excess -= usize::from(goes);
+            !goes
+        });
     }
 
     /// The newest frame of each voice before which nothing is missing, for `Subscribe`.
     ///
     /// A newcomer wants nothing old of voices that it has not heard: it says that it has their last possible frame. In a
     /// repair they are left out instead, and so replayed, since they may have begun while nothing carried.
-    pub(crate) fn positions(&self, newcomer: bool) -> Positions {
-        let has = |voice: &Voice<S>| match &voice.played {
-            Some(played) => played.contiguous(FRAMES_OLD),
-            None => newcomer.then_some(u32::MAX),
+    pub(crate) fn positions(&self, stage: &Stage, newcomer: bool) -> Positions {
+        let has = |voice: &VoiceId| {
+            let heard = self.heard.iter().find(|heard| heard.voice == *voice);
+            let played = heard.and_then(|heard| match &heard.recent {
+                Some(recent) => recent.played.contiguous(FRAMES_OLD),
+                None => heard.ends[2].checked_sub(1),
+            });
+            played.or(newcomer.then_some(u32::MAX))
         };
-        Positions::truncated(self.map.iter().filter_map(|(id, voice)| Some((*id, FrameNumber(has(voice)?)))))
+        Positions::truncated(stage.voices().filter_map(|voice| Some((*voice, FrameNumber(has(voice)?)))))
     }
 
     /// Keeps a packet for children that subscribe later.
-    pub(crate) fn keep(&mut self, now: Instant, speaker: NodeId, packet: Packet) {
-        self.forget_old(now);
+    pub(crate) fn keep(&mut self, now: Instant, packet: Packet) {
+        self.forget_replayed(now);
         if self.ring.len() >= RING_MAX {
             self.ring.pop_front();
         }
-        self.ring.push_back(Kept { at: now, speaker, packet });
+        self.ring.push_back((now, packet));
     }
 
-    pub(crate) fn forget_old(&mut self, now: Instant) {
-        while self.ring.front().is_some_and(|kept| now.since(kept.at) > REPLAY) {
+    fn forget_replayed(&mut self, now: Instant) {
+        while self.ring.front().is_some_and(|(at, _)| now.since(*at) > REPLAY) {
             self.ring.pop_front();
         }
     }
 
-    /// The packets that a child lacks, oldest first.
-    pub(crate) fn replay(&mut self, now: Instant, child: &NodeId, from: &Positions) -> Vec<Packet> {
-        self.forget_old(now);
+    fn forget_held(&mut self, now: Instant) {
+        while self.held.front().is_some_and(|(at, ..)| now.since(*at) > HELD) {
+            self.held.pop_front();
+        }
+    }
+
+    /// Once a second: lets go what is too old to be of use, and the space for it.
+    pub(crate) fn forget_old(&mut self, now: Instant) {
+        self.forget_replayed(now);
+        if self.ring.is_empty() {
+            self.ring = VecDeque::new();
+        }
+        self.forget_held(now);
+        if self.held.is_empty() {
+            self.held = VecDeque::new();
+        }
+        for heard in &mut self.heard {
+            if let Some(recent) = heard.recent.take_if(|recent| now.since(recent.used) > QUIET) {
+                heard.ends = recent.ends();
+            }
+        }
+    }
+
+    /// The packets that a child lacks, oldest first. A speaker need not have its own voice back.
+    pub(crate) fn replay(&mut self, now: Instant, stage: &Stage, child: &NodeId, from: &Positions) -> Vec<Packet> {
+        self.forget_replayed(now);
         let lacks = |packet: &Packet| {
             let header = packet.header();
             let last = header.frames().next_back().unwrap_or(header.first);
-            from.iter().find(|(voice, _)| *voice == header.voice).is_none_or(|(_, has)| last > *has)
+            let is_new = from.iter().find(|(voice, _)| *voice == header.voice).is_none_or(|(_, has)| last > *has);
+            is_new && stage.voice(&header.voice).is_some_and(|(speaker, _)| speaker != child)
         };
-        let wanted = self.ring.iter().filter(|kept| kept.speaker != *child && lacks(&kept.packet));
-        wanted.map(|kept| kept.packet.clone()).collect()
+        self.ring.iter().map(|(_, packet)| packet).filter(|packet| lacks(packet)).cloned().collect()
     }
 
     /// Holds a packet of a voice that the room state does not know yet.
     pub(crate) fn hold(&mut self, now: Instant, from: NodeId, packet: Packet) {
-        while self.held.len() >= HELD_MAX || self.held.front().is_some_and(|(at, ..)| now.since(*at) > HELD) {
+        self.forget_held(now);
+        if self.held.len() >= HELD_MAX {
             self.held.pop_front();
         }
         self.held.push_back((now, from, packet));
     }
 
     /// What was held and is not too old, to be looked at again.
-    pub(crate) fn take_held(&mut self, now: Instant) -> Vec<(NodeId, Packet)> {
-        let held = core::mem::take(&mut self.held);
-        held.into_iter().filter(|(at, ..)| now.since(*at) <= HELD).map(|(_, from, packet)| (from, packet)).collect()
+    pub(crate) fn take_held(&mut self, now: Instant) -> VecDeque<(Instant, NodeId, Packet)> {
+        self.forget_held(now);
+        core::mem::take(&mut self.held)
     }
 }

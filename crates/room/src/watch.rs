@@ -34,6 +34,32 @@ pub(crate) const PROVISIONAL: Duration = Duration::from_secs(5);
 /// Packets of a feed that was let go may be under way for this long.
 const MEDIA_GRACE: Duration = Duration::from_secs(3);
 
+/// What is to become of a feed.
+enum Verdict {
+    /// It did not work out.
+    Failed,
+    /// It has done what it was for.
+    Spent,
+    Suspect(Suspicion),
+}
+
+/// Looks at one feed; `None` where all is well, or where time will tell.
+fn verdict(feed: &Feed, carries: bool, now: Instant) -> Option<Verdict> {
+    let age = now.since(feed.since);
+    let linking = if carries { LINKING } else { LINKING_URGENT };
+    match (feed.phase, feed.suspect) {
+        (Phase::Linking, _) => (age >= linking).then_some(Verdict::Failed),
+        (Phase::Asked, _) => (age >= ASKED).then_some(Verdict::Failed),
+        (Phase::Live, _) if feed.aim == Aim::Provisional && age >= PROVISIONAL => Some(Verdict::Spent),
+        (Phase::Live, Some((since, _))) => (now.since(since) >= RELEASE).then_some(Verdict::Failed),
+        (Phase::Live, None) if now >= feed.silent_at() => Some(Verdict::Suspect(Suspicion::Silent)),
+        (Phase::Live, None) => {
+            let held = feed.repairing.is_some_and(|since| now.since(since) >= HOLD);
+            held.then_some(Verdict::Suspect(Suspicion::Repairing))
+        }
+    }
+}
+
 impl<S: Suite> Room<S> {
     /// Something came from a peer: its feed, if it is one, lives.
     pub(crate) fn heard(&mut self, from: NodeId) {
@@ -61,14 +87,12 @@ impl<S: Suite> Room<S> {
     pub(crate) fn watch_feeds(&mut self) {
         let now = self.now;
         let carries = self.feeds.any_carries();
-        for feed in self.feeds.all.clone() {
-            let (node, age) = (feed.node(), now.since(feed.since));
-            match feed.phase {
-                Phase::Linking if age >= if carries { LINKING } else { LINKING_URGENT } => self.feed_failed(node),
-                Phase::Asked if age >= ASKED => self.feed_failed(node),
-                Phase::Live if feed.aim == Aim::Provisional && age >= PROVISIONAL => self.release(node),
-                Phase::Live => self.watch_live(&feed),
-                Phase::Linking | Phase::Asked => {}
+        let found = |feed: &Feed| Some((feed.node(), verdict(feed, carries, now)?));
+        for (node, verdict) in self.feeds.all.iter().filter_map(found).collect::<Vec<_>>() {
+            match verdict {
+                Verdict::Failed => self.feed_failed(node),
+                Verdict::Spent => self.release(node),
+                Verdict::Suspect(reason) => self.suspect(node, reason),
             }
         }
         for (node, reason) in self.feeds.compare(now) {
@@ -78,19 +102,6 @@ impl<S: Suite> Room<S> {
         self.keep_repairing();
         self.refill();
         self.arm_feeds();
-    }
-
-    fn watch_live(&mut self, feed: &Feed) {
-        let now = self.now;
-        match feed.suspect {
-            Some((since, _)) if now.since(since) >= RELEASE => self.feed_failed(feed.node()),
-            Some(_) => {}
-            None if now >= feed.silent_at() => self.suspect(feed.node(), Suspicion::Silent),
-            None if feed.repairing.is_some_and(|since| now.since(since) >= HOLD) => {
-                self.suspect(feed.node(), Suspicion::Repairing);
-            }
-            None => {}
-        }
     }
 
     /// When this routine has to look again.
@@ -201,6 +212,7 @@ impl<S: Suite> Room<S> {
     /// Forgets a feed.
     pub(crate) fn drop_feed(&mut self, node: NodeId) {
         self.feeds.all.retain(|feed| feed.node() != node);
+        self.feeds.all.shrink_to_fit();
         let grace = self.now.after(MEDIA_GRACE);
         if let Some(link) = self.links.get(&node) {
             link.media_grace = grace;

@@ -1,7 +1,7 @@
-//! Which of the last 1,024 numbers were seen: the anti-replay window of RFC 4303 appendix A, over frame numbers.
+//! Which of the last 256 numbers were seen: the anti-replay window of RFC 4303 appendix A, over frame numbers.
 
 /// Numbers that a window remembers.
-pub(crate) const WINDOW: u32 = 1024;
+pub(crate) const WINDOW: u32 = 256;
 const WORDS: usize = (WINDOW / 64) as usize;
 
 /// A sliding set of numbers. Numbers older than the window count as seen.
@@ -13,6 +13,16 @@ pub(crate) struct Window {
 }
 
 impl Window {
+    /// A window in which everything below `end` was seen.
+    pub(crate) fn below(end: u32) -> Self {
+        Window { end, bits: [u64::MAX; WORDS] }
+    }
+
+    /// One past the newest number that was seen; zero while there is none.
+    pub(crate) fn end(&self) -> u32 {
+        self.end
+    }
+
     /// Whether a number was seen, or is too old to tell.
     pub(crate) fn contains(&self, number: u32) -> bool {
         if number >= self.end {
@@ -91,6 +101,17 @@ mod tests {
                 }
                 prop_assert!(window.contains(number));
             }
+        }
+    }
+
+    #[test]
+    fn below_its_start_a_window_has_seen_all_and_above_nothing() {
+        for end in [0, 1, 100, 1000] {
+            let mut window = Window::below(end);
+            assert!((0..end).all(|number| window.contains(number)));
+            assert!((end..end + 600).all(|number| !window.contains(number)));
+            assert!(window.insert(end + 200));
+            assert!((end..end + 200).all(|number| !window.contains(number)), "what was passed by may still come");
         }
     }
 

@@ -11,6 +11,7 @@ mod link;
 mod text;
 
 use core::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use treehouse_wire::{
@@ -60,15 +61,23 @@ struct WireInvite {
 
 /// An invite: the chain, the seed of a bearer's key, and whom to ask first.
 ///
-/// [`fmt::Display`] gives its text, which holds the secret of a bearer invite; [`fmt::Debug`] does not show it.
+/// [`fmt::Display`] gives its text, which holds the secret of a bearer invite; [`fmt::Debug`] does not show it. Clones
+/// share what they hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invite {
+pub struct Invite(Arc<Contents>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Contents {
     chain: Chain,
     seed: Option<Seed>,
     bootstrap: List<Contact, BOOTSTRAP_MAX>,
 }
 
 impl Invite {
+    fn new(chain: Chain, seed: Option<Seed>, bootstrap: List<Contact, BOOTSTRAP_MAX>) -> Self {
+        Invite(Arc::new(Contents { chain, seed, bootstrap }))
+    }
+
     /// Issues a room's first link. Of `bootstrap` as much is kept as an invite has room for.
     ///
     /// # Errors
@@ -90,9 +99,7 @@ impl Invite {
         }
         let room = RoomId::derive(&founder, &salt);
         let link = Link::sign(suite, founder_signer, &room, &[0; 32], terms, holder.key(suite));
-        let invite =
-            Invite { chain: Chain::new(founder, salt, link), seed: seed_of(&holder), bootstrap: List::default() };
-        Ok(invite.with_bootstrap(bootstrap))
+        Ok(Invite::new(Chain::new(founder, salt, link), seed_of(&holder), List::default()).with_bootstrap(bootstrap))
     }
 
     /// Puts a narrower link behind the last one. It needs nobody: the seed of a bearer invite signs, or
@@ -109,7 +116,7 @@ impl Invite {
         terms: Terms,
         holder: Holder,
     ) -> Result<Invite, InviteError> {
-        let last = self.chain.last();
+        let last = self.0.chain.last();
         if let Some(what) = terms.widening(&last.terms) {
             return Err(InviteError::Widened { link: self.links().count() + 1, what });
         }
@@ -118,9 +125,8 @@ impl Invite {
         }
         let signer = self.holder_signer(suite, holder_signer)?;
         let link = Link::sign(suite, &signer, &self.room(), last.id(), terms, holder.key(suite));
-        let bootstrap = self.bootstrap.clone().into_vec();
-        let invite = Invite { chain: self.chain.with(link)?, seed: seed_of(&holder), bootstrap: List::default() };
-        Ok(invite.with_bootstrap(bootstrap))
+        let bootstrap = self.0.bootstrap.clone().into_vec();
+        Ok(Invite::new(self.0.chain.with(link)?, seed_of(&holder), List::default()).with_bootstrap(bootstrap))
     }
 
     /// Reads an invite's text. Its signatures and its time are not looked at; see [`Invite::verify`].
@@ -133,7 +139,7 @@ impl Invite {
         if seed.is_some() != matches!(chain.last().holder, HolderKey::Bearer(_)) {
             return Err(InviteError::WrongSeed);
         }
-        Ok(Invite { chain, seed, bootstrap })
+        Ok(Invite::new(chain, seed, bootstrap))
     }
 
     /// Checks the whole chain: each link narrows the one before and is signed by its holder, and it is valid now.
@@ -141,64 +147,65 @@ impl Invite {
     /// # Errors
     /// [`InviteError`], which names the link.
     pub fn verify<S: Suite>(&self, suite: &S, now: UnixSeconds) -> Result<Grant, InviteError> {
-        self.chain.check_terms(now)?;
-        self.chain.check_signatures(suite)?;
-        if self.seed.is_some() {
+        self.0.chain.check_terms(now)?;
+        self.0.chain.check_signatures(suite)?;
+        if self.0.seed.is_some() {
             self.holder_signer(suite, None)?;
         }
-        Ok(self.chain.grant())
+        Ok(self.0.chain.grant())
     }
 
     /// The room that it invites to.
     pub fn room(&self) -> RoomId {
-        self.chain.room()
+        self.0.chain.room()
     }
 
     /// Who founded the room.
     pub fn founder(&self) -> &NodeId {
-        &self.chain.founder
+        &self.0.chain.founder
     }
 
     /// The salt of the room's id.
     pub fn salt(&self) -> &[u8; 16] {
-        &self.chain.salt
+        &self.0.chain.salt
     }
 
     /// Who admits: the founder.
     pub fn host(&self) -> NodeId {
-        self.chain.founder
+        self.0.chain.founder
     }
 
     /// Whom to ask first, best first.
     pub fn bootstrap(&self) -> &[Contact] {
-        &self.bootstrap
+        &self.0.bootstrap
     }
 
     /// The links, the founder's first.
     pub fn links(&self) -> impl DoubleEndedIterator<Item = &Link> {
-        self.chain.links()
+        self.0.chain.links()
     }
 
     /// Whom it is made out to.
     pub fn holder(&self) -> &HolderKey {
-        &self.chain.last().holder
+        &self.0.chain.last().holder
     }
 
     /// The invite with other contacts: the first [`BOOTSTRAP_MAX`] that have an address, and of their addresses as
     /// many as an invite has room for; the contact with most of them loses its last one first.
     pub fn with_bootstrap(mut self, contacts: impl IntoIterator<Item = Contact>) -> Invite {
-        self.bootstrap = List::truncated(contacts.into_iter().filter(|contact| !contact.addresses.is_empty()));
-        while self.encoded_len() > INVITE_BYTES_MAX {
-            let mut contacts = core::mem::take(&mut self.bootstrap).into_vec();
+        let mut contacts: Vec<Contact> =
+            contacts.into_iter().filter(|contact| !contact.addresses.is_empty()).take(BOOTSTRAP_MAX).collect();
+        loop {
+            Arc::make_mut(&mut self.0).bootstrap = List::truncated(contacts.iter().cloned());
+            if self.encoded_len() <= INVITE_BYTES_MAX {
+                return self;
+            }
             // The last of the longest, so that the best contact keeps its addresses longest.
-            let Some(longest) = contacts.iter_mut().max_by_key(|contact| contact.addresses.len()) else { break };
+            let Some(longest) = contacts.iter_mut().max_by_key(|contact| contact.addresses.len()) else { return self };
             let keep = longest.addresses.len().saturating_sub(1);
-            longest.addresses =
-                List::truncated(core::mem::take(&mut longest.addresses).into_vec().into_iter().take(keep));
+            longest.addresses = List::truncated(longest.addresses.iter().take(keep).cloned());
             contacts.retain(|contact| !contact.addresses.is_empty());
-            self.bootstrap = List::truncated(contacts);
         }
-        self
     }
 
     /// What to send to `host` in order to be admitted as `redeemer`: the chain without the seed, and the proof.
@@ -214,17 +221,17 @@ impl Invite {
         host: &NodeId,
     ) -> Result<(Blob<INVITE_BYTES_MAX>, Signature), InviteError> {
         let signer = self.holder_signer(suite, Some(&suite.signer(identity_seed)))?;
-        let last = self.chain.last();
+        let last = self.0.chain.last();
         if matches!(last.holder, HolderKey::Bound(node) if node != *redeemer) {
             return Err(InviteError::NotForYou);
         }
         let proof = Domain::Redemption.sign(suite, &signer, &self.room(), &redemption(last.id(), redeemer, host));
-        Ok((Blob::truncated(chain_bytes(&self.chain)), proof))
+        Ok((Blob::truncated(chain_bytes(&self.0.chain)), proof))
     }
 
     /// The last holder's signing key: from the seed that travels, or the one at hand where the invite is bound.
     fn holder_signer<S: Suite>(&self, suite: &S, own: Option<&S::Signer>) -> Result<S::Signer, InviteError> {
-        let (signer, error) = match &self.seed {
+        let (signer, error) = match &self.0.seed {
             Some(seed) => (suite.signer(&seed.0), InviteError::WrongSeed),
             None => (own.cloned().ok_or(InviteError::NotForYou)?, InviteError::NotForYou),
         };
@@ -232,7 +239,7 @@ impl Invite {
     }
 
     fn to_wire(&self) -> WireInvite {
-        WireInvite { chain: self.chain.to_wire(), seed: self.seed.clone(), bootstrap: self.bootstrap.clone() }
+        WireInvite { chain: self.0.chain.to_wire(), seed: self.0.seed.clone(), bootstrap: self.0.bootstrap.clone() }
     }
 
     fn encoded_len(&self) -> usize {

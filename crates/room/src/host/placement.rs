@@ -180,7 +180,7 @@ fn descendants(directory: &BTreeMap<NodeId, Member>, top: NodeId) -> BTreeSet<No
 
 impl<S: Suite> Room<S> {
     fn view_for<'a>(&self, acting: &'a Acting, member: NodeId) -> View<'a> {
-        View::new(acting, self.me, self.config.children_max, member, self.now)
+        View::new(acting, self.me, self.children_max, member, self.now)
     }
 
     /// Whether one more member could be fed by anyone. One that feeds nobody may not take the last slot: the next one
@@ -188,7 +188,7 @@ impl<S: Suite> Room<S> {
     pub(crate) fn any_slot_free(&self, relays: bool) -> bool {
         let Some(acting) = &self.acting else { return false };
         let loads = Loads::count(&acting.directory, acting.protection, None);
-        let host = loads.primary_slots(&self.me, self.config.children_max);
+        let host = loads.primary_slots(&self.me, self.children_max);
         // One that is being placed now will have slots in a moment.
         let feeding = acting.directory.iter().filter(|(_, of)| of.linked && !of.profile.addresses.is_empty());
         let others: u32 = feeding.map(|(node, of)| loads.primary_slots(node, of.profile.children_max)).sum();

@@ -1,6 +1,7 @@
 //! The room state as the host signs it: at most twice a second, everything that changed at once.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use treehouse_invite::{Role, RoomState, Stage, StageMember};
 use treehouse_wire::{NodeId, Suite, limits::STAGE_MAX};
@@ -49,7 +50,7 @@ impl<S: Suite> Room<S> {
             stage_digest: stage.digest(),
         };
         let statement = state.sign(&self.suite, &self.signer, &self.room);
-        self.install_state(None, state, statement, stage);
+        self.install_state(None, state, statement, Arc::new(stage));
     }
 
     pub(crate) fn set_recording(&mut self, on: bool) -> Result<(), RoomError> {
@@ -66,8 +67,8 @@ impl<S: Suite> Room<S> {
         let own = (node == self.me).then(|| StageMember {
             node,
             role: Role::Host,
-            name: self.config.name.clone(),
-            claim: self.hand,
+            name: self.name.clone(),
+            claim: self.own_voice.as_ref().map(|voice| voice.claim),
         });
         let acting = self.acting.as_mut().ok_or(RoomError::NotHost)?;
         let listed = acting.directory.get(&node).filter(|member| member.hand.is_some());
@@ -109,7 +110,7 @@ impl<S: Suite> Room<S> {
 
     /// Puts the host itself on the stage when the room opens.
     pub(crate) fn take_the_stage(&mut self) {
-        let (me, name) = (self.me, self.config.name.clone());
+        let (me, name) = (self.me, self.name.clone());
         if let Some(acting) = &mut self.acting {
             acting.stage.insert(me, StageMember { node: me, role: Role::Host, name, claim: None });
         }

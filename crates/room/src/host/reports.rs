@@ -115,7 +115,7 @@ impl<S: Suite> Room<S> {
         self.expire_reservations();
         self.choose_co_root();
         self.link_stage();
-        if self.certificate.as_ref().is_some_and(|(own, _)| own.expires.0 < self.wall.0.saturating_add(1800)) {
+        if self.certificate_ends_soon() {
             self.certify_self();
         }
     }
