@@ -141,6 +141,9 @@ pub struct Meta {
     pub version: String,
     /// The machine.
     pub host: Host,
+    /// Whether somebody ended the run early: its figures are those of the time until then.
+    #[serde(default)]
+    pub interrupted: bool,
     /// How long the run took, in seconds of real time.
     pub wall_s: f64,
     /// The most memory that the process had resident, in MiB, where the system tells it.

@@ -92,6 +92,9 @@ pub struct Summary {
     pub hash: String,
     /// Simulated time, in seconds.
     pub simulated_s: f64,
+    /// Whether somebody ended the run early.
+    #[serde(default)]
+    pub interrupted: bool,
     /// Share of member-time with a standby that nothing spoke against.
     pub standby_share: Option<f64>,
     /// Share of the frames due that a jitter buffer with a target of base delay and 100 ms would not play: missing or too late.
@@ -138,6 +141,7 @@ impl Summary {
             rss_mib: meta.rss_mib,
             hash: hash(outcome),
             simulated_s: outcome.ended_us as f64 / 1e6,
+            interrupted: meta.interrupted,
             standby_share: ratio(time.with_standby_s, time.members_s),
             lost_to_target: ratio(missing, due),
             outage_ms_max: outages.iter().max().map(|us| *us as f64 / 1000.0),
@@ -244,6 +248,7 @@ mod tests {
             settings: serde_json::Value::Null,
             version: Meta::this_version(),
             host: Host::here(),
+            interrupted: false,
             wall_s: 2.0,
             rss_mib: Some(10.0),
         }
