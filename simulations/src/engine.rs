@@ -352,6 +352,12 @@ impl<S: Strategy> Engine<S> {
         Engine { net, strategy, voices: FxHashMap::default(), next_frame: Vec::new(), events: 0 }
     }
 
+    /// Keeps every packet in [`Outcome::log`]: tens of bytes for each that comes to a node.
+    pub fn keep_log(mut self) -> Self {
+        self.net.record.keep_log();
+        self
+    }
+
     /// Runs up to a time; false once the run is over.
     pub fn run_until(&mut self, until_us: u64) -> bool {
         let until_us = until_us.min(self.net.plan.duration_us);

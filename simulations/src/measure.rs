@@ -147,6 +147,15 @@ pub struct NodeRow {
     pub parent: Option<NodeIx>,
 }
 
+/// Every packet of a run, for figures that the others do not give.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Frames as they were captured: the voice, its speaker, when. The n-th of a voice is its frame n.
+    pub captured: Vec<(u16, NodeIx, u64)>,
+    /// Packets as they came to a node, the first of each.
+    pub received: Vec<(NodeIx, Packet, u64)>,
+}
+
 /// All that a run leaves behind. Times count from the start of the run; figures count from its warm-up on.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -170,6 +179,8 @@ pub struct Outcome {
     pub events: u64,
     /// Frames that feeds were wrongly suspected of losing, and the like: named counts of the strategy's own.
     pub counts: std::collections::BTreeMap<&'static str, u64>,
+    /// Every packet, where the run was told to keep them.
+    pub log: Option<Log>,
 }
 
 /// Which of a voice's last 128 frames came.
@@ -252,6 +263,11 @@ impl Recorder {
         }
     }
 
+    /// Keeps every packet from here on.
+    pub fn keep_log(&mut self) {
+        self.outcome.log.get_or_insert_default();
+    }
+
     /// A member comes.
     pub fn joined(&mut self, node: NodeIx, now_us: u64) {
         self.listeners[node.index()].present = true;
@@ -312,6 +328,9 @@ impl Recorder {
         }
         self.speakers[voice] = speaker;
         self.captured[voice].push(now_us);
+        if let Some(log) = &mut self.outcome.log {
+            log.captured.push((voice as u16, speaker, now_us));
+        }
         self.all.push(now_us);
     }
 
@@ -320,49 +339,42 @@ impl Recorder {
         let listener = &mut self.listeners[node.index()];
         let row = &mut self.outcome.nodes[node.index()];
         let last_frame = packet.first + u32::from(packet.frames) - 1;
-        let Some(captured_us) = self.captured.get(usize::from(packet.voice)).and_then(|of| of.get(last_frame as usize))
-        else {
-            return false;
-        };
-        let captured_us = *captured_us;
-        let counts = captured_us >= self.warmup_us && listener.present;
-        let heard = match listener.heard.iter().position(|(voice, _)| *voice == packet.voice) {
-            Some(at) => &mut listener.heard[at].1,
-            None => {
-                listener.heard.push((packet.voice, Heard::default()));
-                let at = listener.heard.len() - 1;
-                &mut listener.heard[at].1
-            }
-        };
-        let fresh = (packet.first..=last_frame).filter(|number| heard.insert(*number)).count() as u64;
-        if counts {
-            row.copies += 1;
-        }
-        if fresh == 0 {
-            return false;
-        }
-        if !listener.present {
-            return true;
-        }
-        if row.first_audio_us.is_none() {
-            row.first_audio_us = Some(now_us - row.joined_us);
-        }
+        let Some(voice) = self.captured.get(usize::from(packet.voice)) else { return false };
+        let Some(captured_us) = voice.get(last_frame as usize).copied() else { return false };
+        let present = listener.present;
+        let delay_us = now_us - captured_us;
         // Frames from before a listener's first packet were not due at it.
-        let from_us = *listener.from_us.get_or_insert(now_us.min(row.joined_us + GRACE_US));
+        let from_us = listener.from_us.unwrap_or(now_us.min(row.joined_us + GRACE_US));
+        let due_from_us = from_us.max(self.warmup_us);
+        let at = listener.heard.iter().position(|(voice, _)| *voice == packet.voice).unwrap_or_else(|| {
+            listener.heard.push((packet.voice, Heard::default()));
+            listener.heard.len() - 1
+        });
+        let heard = &mut listener.heard[at].1;
+        let (mut fresh, mut due) = (0_u64, 0_u64);
+        for (number, at_us) in (packet.first..=last_frame).zip(&voice[packet.first as usize..]) {
+            if heard.insert(number) {
+                fresh += 1;
+                if present && *at_us >= due_from_us {
+                    due += 1;
+                    second(&mut self.outcome.seconds, *at_us).on_time += u64::from(delay_us <= ON_TIME_US);
+                }
+            }
+        }
+        row.copies += u64::from(present && captured_us >= self.warmup_us);
+        if fresh == 0 || !present {
+            return fresh > 0;
+        }
+        listener.from_us = Some(from_us);
+        row.first_audio_us.get_or_insert(now_us - row.joined_us);
         let silence_from = listener.last.map_or(from_us, |(at, _)| at);
-        if counts && captured_us >= from_us {
-            let delay_us = now_us - captured_us;
+        if due > 0 {
             row.fresh += 1;
-            row.heard += fresh;
-            row.delay_sum_us += delay_us * fresh;
-            if is_late(&mut listener.base_us, delay_us, fresh) {
-                row.late_for_target += fresh;
-            }
-            self.outcome.delays.add(delay_us, fresh);
-            if delay_us <= ON_TIME_US {
-                row.on_time += fresh;
-                second(&mut self.outcome.seconds, captured_us).on_time += fresh;
-            }
+            row.heard += due;
+            row.delay_sum_us += delay_us * due;
+            row.late_for_target += if is_late(&mut listener.base_us, delay_us, due) { due } else { 0 };
+            row.on_time += if delay_us <= ON_TIME_US { due } else { 0 };
+            self.outcome.delays.add(delay_us, due);
             self.see_outage(node, silence_from, captured_us, now_us);
         }
         let last = &mut self.listeners[node.index()].last;
