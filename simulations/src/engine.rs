@@ -58,6 +58,13 @@ enum Event<S: Strategy> {
         peer: NodeIx,
         link: u32,
     },
+    /// A new link from a peer that had closed the old one.
+    Replaced {
+        node: NodeIx,
+        peer: NodeIx,
+        old: u32,
+        link: u32,
+    },
     Message {
         node: NodeIx,
         from: NodeIx,
@@ -142,18 +149,21 @@ impl<S: Strategy> Net<S> {
         }
         let one_way_us = self.one_way_us(node, peer);
         let at = self.now_us + 2 * one_way_us;
-        if let Some(flow) = self.flows.get(&(peer, node)).filter(|flow| flow.up) {
-            let link = flow.link;
-            self.flows.entry((node, peer)).or_insert_with(|| Flow::new(link, one_way_us)).link = link;
-            return self.queue.push(at, Event::Connected { node, peer, link });
-        }
         if let Some(flow) = self.flows.get(&(node, peer)) {
-            // Asked for before, and under way.
+            // Asked for before, and under way or there.
             let link = flow.link;
             return self.queue.push(at, Event::Connected { node, peer, link });
         }
         self.links += 1;
         let link = self.links;
+        // Where this end closed the last link a moment ago the peer's end may not know yet: that comes first.
+        if let Some(old) = self.flows.get(&(peer, node)) {
+            let old = old.link;
+            self.flows.insert((node, peer), Flow::new(link, one_way_us));
+            self.peers[node.index()].push(peer);
+            self.queue.push(at, Event::Connected { node, peer, link });
+            return self.queue.push(at + one_way_us, Event::Replaced { node: peer, peer: node, old, link });
+        }
         for (a, b) in [(node, peer), (peer, node)] {
             self.flows.insert((a, b), Flow::new(link, one_way_us));
             self.peers[a.index()].push(b);
@@ -278,6 +288,16 @@ impl<S: Strategy> Net<S> {
     /// A packet has come to a node, for the record; true where it, or a frame in it, is new there.
     pub fn received(&mut self, node: NodeIx, packet: Packet) -> bool {
         self.record.received(node, packet, self.now_us)
+    }
+
+    /// A packet has come that the strategy did not take as new, for the record: a copy, where it is one.
+    pub fn repeated(&mut self, node: NodeIx, packet: Packet) {
+        self.record.repeated(node, packet);
+    }
+
+    /// A node hears again, this long after it noticed that it heard nothing.
+    pub fn repaired(&mut self, node: NodeIx, after_us: u64) {
+        self.record.repaired(node, after_us, self.now_us);
     }
 
     /// Adds to a named count of the outcome.
@@ -427,6 +447,7 @@ impl<S: Strategy> Engine<S> {
                 }
             }
             Event::Disconnected { node, peer, link } => self.disconnected(node, peer, link),
+            Event::Replaced { node, peer, old, link } => self.replaced(node, peer, old, link),
             Event::Message { node, from, link, message } => {
                 if net.flows.get(&(node, from)).is_some_and(|flow| flow.up && flow.link == link) {
                     self.strategy.receive(net, node, from, message);
@@ -465,6 +486,20 @@ impl<S: Strategy> Engine<S> {
         } else {
             self.strategy.unreachable(net, node, peer);
         }
+    }
+
+    fn replaced(&mut self, node: NodeIx, peer: NodeIx, old: u32, link: u32) {
+        self.disconnected(node, peer, old);
+        let net = &mut self.net;
+        let one_way_us = net.flows.get(&(peer, node)).filter(|flow| flow.link == link).map(|flow| flow.one_way_us);
+        let Some(one_way_us) = one_way_us.filter(|_| net.is_alive(node)) else { return };
+        if net.flows.contains_key(&(node, peer)) {
+            // This end has asked for a link of its own meanwhile; the peer's end joins in.
+            return;
+        }
+        net.flows.insert((node, peer), Flow { up: true, ..Flow::new(link, one_way_us) });
+        net.peers[node.index()].push(peer);
+        self.strategy.connected(net, node, peer);
     }
 
     fn leave(&mut self, node: NodeIx) {
