@@ -1,0 +1,393 @@
+//! Treehouse: each node is the very [`Room`] that ships, driven in virtual time.
+//!
+//! This module is a driver, as `crates/net` is one over libp2p: it does what a room asks for, tells it what happened and wakes
+//! it when it wants to. All decisions are the room's. Messages are the encoded bytes and so have their real size; with the
+//! [`Cheap`] suite, which signs and seals without cryptography but to the same lengths, nothing else differs from a
+//! node that ships.
+
+mod keys;
+mod perform;
+mod tally;
+mod voice;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use treehouse_invite::Invite;
+use treehouse_room::{Cheap, Command, Input, Instant, JoinConfig, Room};
+use treehouse_wire::{Address, Bytes, Header, NodeId, Suite, UnixSeconds, VoiceId};
+
+use crate::{
+    engine::Net,
+    plan::{NodeIx, Plan},
+    strategy::{Frame, Place, Strategy},
+};
+use keys::{Keys, WALL};
+use tally::Kinds;
+use voice::{Turn, Voice};
+
+pub use keys::SeedMap;
+
+/// A room is told the time of day this often; only expiry, in hours, depends on it.
+const WALL_CLOCK_US: u64 = 60_000_000;
+/// A person whose join failed tries again after this, in microseconds.
+const RETRY_US: u64 = 2_000_000;
+
+/// Which members hold a live standby feed beside their parent's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protection {
+    /// Nobody.
+    Off,
+    /// Members that feed others.
+    #[default]
+    Relays,
+    /// Everyone.
+    All,
+}
+
+impl Protection {
+    /// All of them.
+    pub const ALL: [Protection; 3] = [Protection::Off, Protection::Relays, Protection::All];
+
+    /// Its name in scenarios and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protection::Off => "off",
+            Protection::Relays => "relays",
+            Protection::All => "all",
+        }
+    }
+
+    fn of_room(self) -> treehouse_room::Protection {
+        match self {
+            Protection::Off => treehouse_room::Protection::Off,
+            Protection::Relays => treehouse_room::Protection::Relays,
+            Protection::All => treehouse_room::Protection::All,
+        }
+    }
+}
+
+/// The `[treehouse]` section of a scenario. How many frames a packet carries is the room's own decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// The room's protection.
+    pub protection: Protection,
+}
+
+/// One node.
+struct Member<S: Suite> {
+    id: NodeId,
+    room: Option<Box<Room<S>>>,
+    /// When it is woken next.
+    wake_us: Option<u64>,
+    /// When it was last told the time of day.
+    wall_us: u64,
+    /// How often it has tried to join.
+    attempts: u32,
+    admitted: bool,
+    /// Hops from the root, as its feed says.
+    depth: Option<u8>,
+    feeds_others: bool,
+    voice: Option<Box<Voice>>,
+}
+
+/// All nodes of a run.
+pub struct Treehouse<S: Suite = Cheap> {
+    suite: S,
+    settings: Settings,
+    keys: Keys,
+    invite: Invite,
+    members: Vec<Option<Member<S>>>,
+    index: FxHashMap<NodeId, NodeIx>,
+    voices: FxHashMap<VoiceId, NodeIx>,
+    /// When members that ever speak have their hands up.
+    turns: BTreeMap<NodeIx, Vec<Turn>>,
+    /// What has been played since the last input.
+    played: Vec<(NodeIx, u32)>,
+    kinds: Kinds,
+}
+
+/// What travels over a link.
+#[derive(Debug)]
+pub enum Message {
+    /// One control message.
+    Control(Vec<u8>),
+    /// One media packet.
+    Media(Bytes),
+}
+
+/// What a node is woken for.
+#[derive(Clone, Copy, Debug)]
+pub enum Timer {
+    /// Its room wanted to wake at this time.
+    Wake(u64),
+    /// A contact without an address cannot be dialled.
+    NoAddress(NodeId),
+    /// The turn of this number begins or ends.
+    Hand {
+        /// Which.
+        turn: u32,
+        /// It begins.
+        up: bool,
+    },
+    /// Another try to join.
+    Retry,
+}
+
+impl Treehouse<Cheap> {
+    /// A room with the simulator's suite.
+    pub fn new(plan: &Arc<Plan>, settings: Settings) -> Self {
+        Treehouse::with_suite(plan, settings, Cheap, |seed| *seed)
+    }
+}
+
+impl<S: Suite> Treehouse<S> {
+    /// A room with another suite. `seeds` makes secret keys out of random seeds: two suites whose public keys come out the
+    /// same give the same run.
+    pub fn with_suite(plan: &Arc<Plan>, settings: Settings, suite: S, seeds: SeedMap) -> Self {
+        let keys = Keys::new(plan.seed, seeds);
+        let invite = keys.invite(&suite, plan.duration_us);
+        Treehouse {
+            suite,
+            settings,
+            keys,
+            invite,
+            members: plan.nodes.iter().map(|_| None).collect(),
+            index: FxHashMap::default(),
+            voices: FxHashMap::default(),
+            turns: voice::turns(&plan.talk),
+            played: Vec::new(),
+            kinds: Kinds::default(),
+        }
+    }
+
+    /// A node's room, to look at.
+    pub fn room(&self, node: NodeIx) -> Option<&Room<S>> {
+        self.member(node)?.room.as_deref()
+    }
+
+    fn member(&self, node: NodeIx) -> Option<&Member<S>> {
+        self.members.get(node.index())?.as_ref()
+    }
+
+    fn member_mut(&mut self, node: NodeIx) -> Option<&mut Member<S>> {
+        self.members.get_mut(node.index())?.as_mut()
+    }
+
+    fn room_mut(&mut self, node: NodeIx) -> Option<&mut Room<S>> {
+        self.member_mut(node)?.room.as_deref_mut()
+    }
+
+    fn id(&self, node: NodeIx) -> Option<NodeId> {
+        Some(self.member(node)?.id)
+    }
+
+    /// Opens the room, or tries to join it.
+    fn enter(&mut self, net: &mut Net<Self>, node: NodeIx, attempt: u32) {
+        let of = &net.plan().nodes[node.index()];
+        let now = Instant::from_micros(net.now_us());
+        let wall = wall(net.now_us());
+        let config = self.keys.config(node, attempt, of);
+        let listening = if of.reachable { vec![address(node)] } else { Vec::new() };
+        let suite = self.suite.clone();
+        let room = if node == NodeIx::HOST {
+            let media_seed = self.turns.contains_key(&node).then(|| self.media_seed(node, 0));
+            let host = self.keys.host(&self.suite, self.settings.protection.of_room(), media_seed);
+            Room::host(now, wall, suite, config, host)
+        } else {
+            Room::join(now, wall, suite, config, JoinConfig { invite: self.invite.clone() })
+        };
+        let id = room.node();
+        self.index.insert(id, node);
+        let voice = self.member_mut(node).and_then(|member| member.voice.take());
+        self.members[node.index()] = Some(Member {
+            id,
+            room: Some(Box::new(room)),
+            wake_us: None,
+            wall_us: net.now_us(),
+            attempts: attempt,
+            admitted: false,
+            depth: None,
+            feeds_others: false,
+            voice,
+        });
+        self.input(net, node, Input::Listening(listening));
+    }
+
+    /// A fresh seed of a media key, whose voice is known to be this node's from now on.
+    fn media_seed(&mut self, node: NodeIx, turn: u32) -> [u8; 32] {
+        let seed = self.keys.media_seed(node, turn);
+        let key = treehouse_wire::MediaKey(self.suite.public_key(&self.suite.signer(&seed)));
+        self.voices.insert(key.voice(), node);
+        seed
+    }
+
+    /// Raises the hand for a turn, if the room is one that can be spoken in.
+    fn raise_hand(&mut self, net: &mut Net<Self>, node: NodeIx, turn: u32) {
+        if node == NodeIx::HOST || self.member(node).is_none_or(|member| !member.admitted) {
+            return;
+        }
+        let media_seed = self.media_seed(node, turn);
+        self.input(net, node, Input::Command(Command::RaiseHand { media_seed }));
+    }
+
+    /// A member was admitted: if its turn has come it raises its hand.
+    fn admitted(&mut self, net: &mut Net<Self>, node: NodeIx) {
+        if let Some(member) = self.member_mut(node) {
+            member.admitted = true;
+        }
+        let now_us = net.now_us();
+        let turns = (0_u32..).zip(self.turns.get(&node).into_iter().flatten());
+        for (turn, _) in turns.filter(|(_, turn)| turn.from_us <= now_us && now_us < turn.until_us) {
+            net.timer(node, now_us, Timer::Hand { turn, up: true });
+        }
+    }
+
+    fn join_failed(&mut self, net: &mut Net<Self>, node: NodeIx) {
+        net.count("joins_failed", 1);
+        for peer in net.links(node).collect::<Vec<_>>() {
+            net.disconnect(node, peer);
+        }
+        net.timer(node, net.now_us() + RETRY_US, Timer::Retry);
+    }
+
+    /// Records what a packet brought, or that it brought nothing new.
+    fn record(&mut self, net: &mut Net<Self>, node: NodeIx, header: &Header) {
+        let played = std::mem::take(&mut self.played);
+        let speaker = self.voices.get(&header.voice).copied();
+        let voice = speaker.and_then(|speaker| self.member(speaker)?.voice.as_deref());
+        if let Some(packet) = voice.and_then(|voice| voice.packet(header.first.0, header.k.count())) {
+            if played.is_empty() {
+                net.repeated(node, packet);
+            } else {
+                net.received(node, packet);
+            }
+        }
+    }
+
+    /// Records frames of packets that had waited for the room state.
+    fn record_held(&mut self, net: &mut Net<Self>, node: NodeIx) {
+        let played = std::mem::take(&mut self.played);
+        for (speaker, first, frames) in voice::packets(&played) {
+            let voice = self.member(speaker).and_then(|member| member.voice.as_deref());
+            if let Some(packet) = voice.and_then(|voice| voice.packet(first, frames)) {
+                net.received(node, packet);
+            }
+        }
+    }
+}
+
+/// The address of a node: its number.
+fn address(node: NodeIx) -> Address {
+    Address::truncated(node.0.to_be_bytes())
+}
+
+fn wall(now_us: u64) -> UnixSeconds {
+    UnixSeconds(WALL.0 + now_us / 1_000_000)
+}
+
+impl<S: Suite> Strategy for Treehouse<S> {
+    type Message = Message;
+    type Timer = Timer;
+
+    fn name(&self) -> &'static str {
+        "treehouse"
+    }
+
+    fn join(&mut self, net: &mut Net<Self>, node: NodeIx) {
+        self.enter(net, node, 0);
+        let turns = (0_u32..).zip(self.turns.get(&node).into_iter().flatten());
+        for (turn, of) in turns.filter(|_| node != NodeIx::HOST) {
+            if of.from_us > net.now_us() {
+                net.timer(node, of.from_us, Timer::Hand { turn, up: true });
+            }
+            net.timer(node, of.until_us, Timer::Hand { turn, up: false });
+        }
+    }
+
+    fn leave(&mut self, net: &mut Net<Self>, node: NodeIx) {
+        self.input(net, node, Input::Command(Command::Leave));
+        if self.member(node).is_none_or(|member| !member.admitted) {
+            net.gone(node);
+        }
+    }
+
+    fn gone(&mut self, node: NodeIx) {
+        if let Some(member) = self.member_mut(node) {
+            member.room = None;
+            member.wake_us = None;
+            member.feeds_others = false;
+        }
+    }
+
+    fn connected(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx) {
+        if let Some(peer) = self.id(peer) {
+            self.input(net, node, Input::LinkUp { peer });
+        }
+    }
+
+    fn unreachable(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx) {
+        let attempts = vec![(address(peer), "nobody answers".to_owned())];
+        if let Some(peer) = self.id(peer) {
+            self.input(net, node, Input::DialFailed { peer, attempts });
+        }
+    }
+
+    fn disconnected(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx) {
+        if let Some(peer) = self.id(peer) {
+            self.input(net, node, Input::LinkDown { peer });
+        }
+    }
+
+    fn receive(&mut self, net: &mut Net<Self>, node: NodeIx, from: NodeIx, message: Message) {
+        let Some(from) = self.id(from) else { return };
+        match message {
+            Message::Control(bytes) => self.input(net, node, Input::Control { from, bytes: &bytes }),
+            Message::Media(packet) => self.media(net, node, from, packet),
+        }
+    }
+
+    fn timer(&mut self, net: &mut Net<Self>, node: NodeIx, timer: Timer) {
+        match timer {
+            Timer::Wake(at_us) => self.wake(net, node, at_us),
+            Timer::NoAddress(peer) => self.input(net, node, Input::DialFailed { peer, attempts: Vec::new() }),
+            Timer::Hand { turn, up: true } => self.raise_hand(net, node, turn),
+            Timer::Hand { up: false, .. } => self.input(net, node, Input::Command(Command::LowerHand)),
+            Timer::Retry => {
+                let attempt = self.member(node).map_or(0, |member| member.attempts + 1);
+                self.enter(net, node, attempt);
+            }
+        }
+    }
+
+    fn dropped(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx, packets: u32) {
+        if let Some(peer) = self.id(peer) {
+            self.input(net, node, Input::LaneDrops { peer, packets });
+        }
+    }
+
+    fn speaks(&mut self, net: &mut Net<Self>, node: NodeIx, on: bool) {
+        let Some(voice) = self.member_mut(node).and_then(|member| member.voice.as_deref_mut()) else { return };
+        let fillers = if on { 0 } else { voice.pause() };
+        for _ in 0..fillers {
+            self.capture(net, node, None);
+        }
+    }
+
+    fn frame(&mut self, net: &mut Net<Self>, node: NodeIx, frame: Frame) {
+        self.capture(net, node, Some(frame));
+    }
+
+    fn place(&self, node: NodeIx) -> Place {
+        let Some(member) = self.member(node) else { return Place::default() };
+        let Some(room) = member.room.as_deref() else { return Place::default() };
+        tally::place(&room.view(), member.depth, |id| self.index.get(id).copied())
+    }
+
+    fn is_relay(&self, node: NodeIx) -> bool {
+        self.member(node).is_some_and(|member| member.feeds_others)
+    }
+}

@@ -1,0 +1,199 @@
+//! What a room asks for, done in the simulated network, and what happens there, told to the room.
+
+use treehouse_room::{Event, Input, Instant, Output, PlayFrame, Room, RoomError};
+use treehouse_wire::{Address, Bytes, CaptureTime, FrameNumber, Level, NodeId, Packet, Suite, units::FRAME_SAMPLES};
+
+use super::{Message, Timer, Treehouse, WALL_CLOCK_US, voice::Voice, wall};
+use crate::{
+    engine::Net,
+    plan::{Hostile, NodeIx},
+    strategy::{Class, Frame},
+};
+
+/// Bytes of an Opus frame at 32 kbit/s, constant bitrate.
+const OPUS_BYTES: usize = 80;
+/// Bytes of the length before each message on a stream.
+const LENGTH_BYTES: usize = 2;
+/// Loudness of all sound, in dB below full scale.
+const LEVEL: u8 = 30;
+/// Number of a frame that is no sound.
+const FILLER: u32 = u32::MAX;
+
+impl<S: Suite> Treehouse<S> {
+    /// Tells a room what happened and does what it asks for.
+    pub(super) fn input(&mut self, net: &mut Net<Self>, node: NodeIx, input: Input<'_>) {
+        let now = Instant::from_micros(net.now_us());
+        let Some(room) = self.room_mut(node) else { return };
+        // What a peer did wrong is in the events; what cannot be done any more, such as lowering a hand in a room
+        // that was closed, is of no use either.
+        let _ = room.handle_input(now, input);
+        self.drain(net, node);
+        if !self.played.is_empty() {
+            self.record_held(net, node);
+        }
+    }
+
+    /// A media packet has come.
+    pub(super) fn media(&mut self, net: &mut Net<Self>, node: NodeIx, from: NodeId, bytes: Bytes) {
+        let header = Packet::parse(bytes.clone()).ok().map(|packet| *packet.header());
+        let now = Instant::from_micros(net.now_us());
+        let Some(room) = self.room_mut(node) else { return };
+        let _ = room.handle_input(now, Input::Media { from, packet: bytes });
+        self.drain(net, node);
+        if let Some(header) = header {
+            self.record(net, node, &header);
+        }
+    }
+
+    /// The time has come that the room wanted to wake at.
+    pub(super) fn wake(&mut self, net: &mut Net<Self>, node: NodeIx, at_us: u64) {
+        let now_us = net.now_us();
+        let Some(member) = self.member_mut(node).filter(|member| member.wake_us == Some(at_us)) else { return };
+        member.wake_us = None;
+        let tells_time = now_us - member.wall_us >= WALL_CLOCK_US;
+        if tells_time {
+            member.wall_us = now_us;
+        }
+        let Some(room) = member.room.as_deref_mut() else { return };
+        let now = Instant::from_micros(now_us);
+        if tells_time {
+            // Nothing can be wrong with a time of day.
+            let _ = room.handle_input(now, Input::WallClock(wall(now_us)));
+        }
+        room.handle_timeout(now);
+        self.drain(net, node);
+        if !self.played.is_empty() {
+            self.record_held(net, node);
+        }
+    }
+
+    /// A frame of a node's voice was captured, or silence is to fill up a packet.
+    pub(super) fn capture(&mut self, net: &mut Net<Self>, node: NodeIx, frame: Option<Frame>) {
+        let (now_us, frame_us) = (net.now_us(), net.plan().media.frame_us);
+        let Some(member) = self.member_mut(node) else { return };
+        if member.voice.is_none() {
+            let Some(frame) = frame else { return };
+            member.voice = Some(Box::new(Voice::new(frame.voice)));
+        }
+        let Some(voice) = member.voice.as_deref_mut() else { return };
+        let number = voice.take(frame.map(|frame| frame.number));
+        let Some(room) = member.room.as_deref_mut() else { return };
+        let input = Input::Captured {
+            number: FrameNumber(number),
+            captured: CaptureTime(now_us.saturating_sub(frame_us) * u64::from(FRAME_SAMPLES) / frame_us.max(1)),
+            level: Level::from_minus_dbov(LEVEL),
+            opus: sound(node, frame.map_or(FILLER, |_| number)),
+        };
+        match room.handle_input(Instant::from_micros(now_us), input) {
+            Err(RoomError::NotOnStage) => net.count("frames_not_on_stage", 1),
+            Err(_) => net.count("frames_refused", 1),
+            Ok(()) => {}
+        }
+        self.drain(net, node);
+    }
+
+    fn drain(&mut self, net: &mut Net<Self>, node: NodeIx) {
+        while let Some(output) = self.room_mut(node).and_then(Room::poll_output) {
+            self.perform(net, node, output);
+        }
+        let Some(member) = self.member_mut(node) else { return };
+        let next = member.room.as_deref().and_then(Room::poll_timeout).map(|(at, _)| at.as_micros());
+        if let Some(at_us) = next.filter(|at_us| member.wake_us.is_none_or(|wake_us| wake_us > *at_us)) {
+            member.wake_us = Some(at_us);
+            net.timer(node, at_us, Timer::Wake(at_us));
+        }
+    }
+
+    fn perform(&mut self, net: &mut Net<Self>, node: NodeIx, output: Output) {
+        match output {
+            Output::Dial { peer, addresses } => self.dial(net, node, peer, &addresses),
+            Output::Hangup { peer } => {
+                if let Some(peer) = self.index.get(&peer) {
+                    net.disconnect(node, *peer);
+                }
+            }
+            Output::Send { to, bytes } => {
+                let Some(to) = self.index.get(&to).copied() else { return };
+                net.count(self.kinds.name(&bytes), 1);
+                let len = (bytes.len() + LENGTH_BYTES) as u32;
+                net.send(node, to, len, Class::Control, Message::Control(bytes));
+            }
+            Output::Forward { to, lane, packet, deadline } => {
+                let packet = self.forge(net, node, packet);
+                let len = (packet.len() + LENGTH_BYTES) as u32;
+                let deadline_us = deadline.as_micros().saturating_sub(net.now_us());
+                let class = Class::Media { lane: lane as u8, deadline_us };
+                for to in to {
+                    if let Some(to) = self.index.get(&to) {
+                        net.send(node, *to, len, class, Message::Media(packet.clone()));
+                    }
+                }
+            }
+            Output::Play(frame) => self.play(net, &frame),
+            Output::Event(event) => self.event(net, node, &event),
+        }
+    }
+
+    fn dial(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeId, addresses: &[Address]) {
+        let number =
+            addresses.first().and_then(|address| Some(u32::from_be_bytes(<[u8; 4]>::try_from(&**address).ok()?)));
+        match number.map(NodeIx).filter(|at| self.id(*at) == Some(peer)) {
+            Some(at) => net.connect(node, at),
+            None => net.timer(node, net.now_us(), Timer::NoAddress(peer)),
+        }
+    }
+
+    /// What a hostile relay makes of a packet that it passes on.
+    fn forge(&self, net: &Net<Self>, node: NodeIx, packet: Bytes) -> Bytes {
+        let forges = net.plan().nodes[node.index()].hostile == Some(Hostile::Forge);
+        if !forges || self.turns.contains_key(&node) {
+            return packet;
+        }
+        let mut bytes = packet.to_vec();
+        let middle = bytes.len() / 2;
+        if let Some(byte) = bytes.get_mut(middle) {
+            *byte ^= 1;
+        }
+        bytes.into()
+    }
+
+    fn play(&mut self, net: &mut Net<Self>, frame: &PlayFrame) {
+        let Some(speaker) = self.index.get(&frame.speaker).copied() else { return };
+        if frame.opus == sound(speaker, FILLER) {
+            return;
+        }
+        if frame.opus != sound(speaker, frame.number.0) {
+            return net.count("forged_frames_heard", 1);
+        }
+        self.played.push((speaker, frame.number.0));
+    }
+
+    fn event(&mut self, net: &mut Net<Self>, node: NodeIx, event: &Event) {
+        match event {
+            Event::Admitted { .. } => self.admitted(net, node),
+            Event::JoinFailed(_) => self.join_failed(net, node),
+            Event::Closed(_) => net.gone(node),
+            Event::Feeds { parent, depth, .. } => {
+                if let Some(member) = self.member_mut(node) {
+                    member.depth = parent.map(|_| *depth);
+                }
+            }
+            Event::Children { primary, .. } => {
+                let feeds_others = !primary.is_empty();
+                if let Some(member) = self.member_mut(node) {
+                    member.feeds_others = feeds_others;
+                }
+            }
+            _ => {}
+        }
+        self.tally(net, node, event);
+    }
+}
+
+/// What a frame sounds like: who says it and its number, at the length of a real one.
+fn sound(speaker: NodeIx, number: u32) -> Bytes {
+    let mut opus = [0; OPUS_BYTES];
+    opus[..4].copy_from_slice(&speaker.0.to_be_bytes());
+    opus[4..8].copy_from_slice(&number.to_be_bytes());
+    Bytes::copy_from_slice(&opus)
+}
