@@ -362,6 +362,9 @@ impl Recorder {
             }
         }
         row.copies += u64::from(present && captured_us >= self.warmup_us);
+        if let Some(log) = self.outcome.log.as_mut().filter(|_| fresh > 0) {
+            log.received.push((node, packet, now_us));
+        }
         if fresh == 0 || !present {
             return fresh > 0;
         }
