@@ -5,11 +5,14 @@
 
 pub mod engine;
 pub mod measure;
+pub mod models;
 pub mod network;
 pub mod plan;
 pub mod queue;
 pub mod random;
 pub mod results;
+pub mod scenario;
 pub mod statistics;
 pub mod strategies;
 pub mod strategy;
+pub mod sweep;
