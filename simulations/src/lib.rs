@@ -10,6 +10,7 @@ pub mod network;
 pub mod plan;
 pub mod queue;
 pub mod random;
+pub mod report;
 pub mod results;
 pub mod scenario;
 pub mod statistics;
