@@ -32,11 +32,9 @@ fn plan(with: &[(&str, &str)]) -> Plan {
 #[test]
 fn every_shipped_scenario_loads_and_plans() {
     for (name, _) in shipped() {
-        let full = Scenario::load(name, &[]).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(full.name, *name);
-        assert!(!full.description.is_empty(), "{name}");
-        let members = full.members.min(5_000);
-        let scenario = Scenario::load(name, &sets(&[("members", &members.to_string())])).expect("it loads");
+        let scenario = Scenario::load(name, &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(scenario.name, *name);
+        assert!(!scenario.description.is_empty(), "{name}");
         let plan = scenario.plan(scenario.seed).unwrap_or_else(|error| panic!("{error}"));
         let host = &plan.nodes[0];
         assert!(host.reachable && host.children_max > 0 && host.joins_us == 0 && host.leaves_us.is_none(), "{name}");
@@ -46,9 +44,12 @@ fn every_shipped_scenario_loads_and_plans() {
             }
         };
         let present = plan.nodes.iter().filter(is_there(plan.warmup_us)).count() as f64;
-        // Four standard deviations of a Poisson count; lean-gossip's churny persons are away a sixth of the time.
-        let expected = f64::from(members);
-        assert!((present - expected).abs() < 4.0 * expected.sqrt() + 5.0, "{name}: {present} of {members}");
+        // Four standard deviations of a Poisson count, and stays of less than a second that are left out; lean-gossip's churny persons are away a sixth of the time.
+        let expected = f64::from(scenario.members);
+        assert!(
+            (present - expected).abs() < 4.0 * expected.sqrt() + 0.001 * expected + 5.0,
+            "{name}: {present} of {expected}"
+        );
         assert!(!plan.talk.is_empty(), "{name}");
         assert!(plan.talk.windows(2).all(|two| two[0].from_us <= two[1].from_us), "{name}");
         assert!(plan.incidents.iter().all(|(at_us, _)| *at_us > plan.warmup_us), "{name}");
