@@ -66,10 +66,32 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], max: usize) -> Resu
     if !rest.is_empty() {
         return Err(DecodeError::Trailing(rest.len()));
     }
-    if encode(&value) != bytes {
-        return Err(DecodeError::NotCanonical);
+    // Compared as it is written: most of what a node receives is small, and a buffer for it would cost more than the rest.
+    match postcard::serialize_with_flavor(&value, Compared(bytes)) {
+        Ok(true) => Ok(value),
+        Ok(false) | Err(_) => Err(DecodeError::NotCanonical),
     }
-    Ok(value)
+}
+
+/// Takes what is written and compares it with what is there; fails at the first byte that differs.
+struct Compared<'a>(&'a [u8]);
+
+impl postcard::ser_flavors::Flavor for Compared<'_> {
+    /// Whether all was written.
+    type Output = bool;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, written: &[u8]) -> postcard::Result<()> {
+        self.0 = self.0.strip_prefix(written).ok_or(postcard::Error::SerializeBufferFull)?;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<bool> {
+        Ok(self.0.is_empty())
+    }
 }
 
 /// A list of at most `N` elements; a longer one is refused before anything is allocated for it.
