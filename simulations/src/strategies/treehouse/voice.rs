@@ -122,10 +122,13 @@ mod tests {
 
     #[test]
     fn short_pauses_do_not_end_a_turn() {
-        let spurt =
-            |from_s, until_s| Spurt { node: NodeIx(3), from_us: from_s * 1_000_000, until_us: until_s * 1_000_000 };
+        let spurt = |from_s: u64, until_s: u64| Spurt {
+            node: NodeIx(3),
+            from_us: from_s * 1_000_000,
+            until_us: until_s * 1_000_000,
+        };
         let turns = turns(&[spurt(100, 101), spurt(110, 130), spurt(300, 301)]);
-        let turn = |from_s, until_s| Turn { from_us: from_s * 1_000_000, until_us: until_s * 1_000_000 };
+        let turn = |from_s: u64, until_s: u64| Turn { from_us: from_s * 1_000_000, until_us: until_s * 1_000_000 };
         assert_eq!(turns[&NodeIx(3)], [turn(70, 160), turn(270, 331)]);
     }
 
