@@ -3,7 +3,7 @@
 use treehouse_room::{Event, Input, Instant, Output, PlayFrame, Room, RoomError};
 use treehouse_wire::{Address, Bytes, CaptureTime, FrameNumber, Level, NodeId, Packet, Suite, units::FRAME_SAMPLES};
 
-use super::{Message, Timer, Treehouse, WALL_CLOCK_US, voice::Voice, wall};
+use super::{Message, Timer, Treehouse, WALL_CLOCK_US, tally, voice::Voice, wall};
 use crate::{
     engine::Net,
     plan::{Hostile, NodeIx},
@@ -114,7 +114,11 @@ impl<S: Suite> Treehouse<S> {
             }
             Output::Send { to, bytes } => {
                 let Some(to) = self.index.get(&to).copied() else { return };
-                net.count(self.kinds.name(&bytes), 1);
+                let kind = self.kinds.name(&bytes);
+                net.count(kind, 1);
+                if tally::is_decline(kind) {
+                    net.count(tally::decline(&bytes), 1);
+                }
                 let len = (bytes.len() + LENGTH_BYTES) as u32;
                 net.send(node, to, len, Class::Control, Message::Control(bytes));
             }

@@ -3,11 +3,31 @@
 use treehouse_room::{Event, JoinFailure, Offence, Suspicion, View};
 use treehouse_wire::{
     Control, NodeId, Suite,
-    control::{Purpose, Refusal},
+    control::{Decline, Purpose, Refusal},
 };
 
 use super::Treehouse;
 use crate::{engine::Net, plan::NodeIx, strategy::Place};
+
+const DECLINED: &str = "sent_declined";
+
+/// Why a feed was not given, as a count.
+pub(super) fn decline(bytes: &[u8]) -> &'static str {
+    let Ok(Control::Declined { reason, .. }) = Control::from_bytes(bytes) else { return "declined_other" };
+    match reason {
+        Decline::Full => "declined_full",
+        Decline::Order => "declined_order",
+        Decline::NoFeed => "declined_no_feed",
+        Decline::Leaving => "declined_leaving",
+        #[allow(unreachable_patterns, reason = "reasons may be added to the wire")]
+        _ => "declined_other",
+    }
+}
+
+/// Whether a count of messages is that of refused feeds.
+pub(super) fn is_decline(name: &str) -> bool {
+    name == DECLINED
+}
 
 /// Names of control messages by their first byte, which is their kind.
 #[derive(Default)]
@@ -27,7 +47,7 @@ impl Kinds {
             Ok(Control::Placement(_)) => "sent_placement",
             Ok(Control::Subscribe(_)) => "sent_subscribe",
             Ok(Control::Subscribed { .. }) => "sent_subscribed",
-            Ok(Control::Declined { .. }) => "sent_declined",
+            Ok(Control::Declined { .. }) => DECLINED,
             Ok(Control::Unsubscribe) => "sent_unsubscribe",
             Ok(Control::State(_) | Control::StagePart { .. } | Control::StateWanted) => "sent_state",
             Ok(Control::Join(_) | Control::Resume { .. }) => "sent_join",
