@@ -11,7 +11,7 @@ use crate::{
     ids::{MediaKey, NodeId, NodeTag, VoiceId},
     limits::{
         ADDRESS_BYTES_MAX, ADDRESSES_MAX, CANDIDATES_MAX, CONTROL_BYTES_MAX, INVITE_BYTES_MAX, NAME_BYTES_MAX,
-        PATH_MAX, SIGNED_BYTES_MAX, SPARES_MAX, STAGE_PART_BYTES_MAX, VOICES_MAX,
+        PATH_MAX, REPORTS_MAX, SIGNED_BYTES_MAX, SPARES_MAX, STAGE_PART_BYTES_MAX, VOICES_MAX,
     },
     signed::{Signature, Signed},
     suite::RoomKey,
@@ -48,6 +48,19 @@ pub struct Rank {
 impl Rank {
     /// The acting host's rank: before everyone's.
     pub const HOST: Rank = Rank { depth: 0, admission: 0 };
+}
+
+/// A network coordinate (Vivaldi): where a node is, for round trips that nobody measured.
+///
+/// The round trip between two nodes is the distance between their points plus both heights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// A point in three dimensions, in tenths of milliseconds.
+    pub at: [i16; 3],
+    /// The last mile that all its paths cross, in tenths of milliseconds.
+    pub height: u16,
+    /// Relative error that the node expects, in hundredths; 100 where nothing was measured.
+    pub error: u8,
 }
 
 /// What a node tells the host about itself.
@@ -162,10 +175,22 @@ pub struct Subscribe {
     pub purpose: Purpose,
     /// The child's rank, if it feeds others; a leaf may take any feed.
     pub relay: Option<Rank>,
+    /// A child of the parent that makes way: it is to be fed by the one that asks, at this contact. With it the request is
+    /// granted where no slot is free.
+    pub adopts: Option<Adoption>,
     /// Replay what the parent still holds that is newer than [`Subscribe::from`].
     pub replay: bool,
     /// The newest frame that the child has of each voice; of other voices it wants everything.
     pub from: Positions,
+}
+
+/// A leaf that makes way for a relay, and is fed by it from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// The leaf.
+    pub leaf: NodeId,
+    /// Where it finds the relay.
+    pub addresses: List<Address, ADDRESSES_MAX>,
 }
 
 /// What a parent says of itself to a child: at once on subscription, then every second, and after 60 ms of silence.
@@ -181,6 +206,59 @@ pub struct Tick {
     pub repairing: bool,
     /// Members in the room, as far as the sender knows.
     pub members: u32,
+    /// Where the sender is.
+    pub position: Position,
+    /// Estimated one-way delay from the root to the sender, in milliseconds.
+    pub delay_ms: u16,
+}
+
+/// Whom a member is fed by, and whom it feeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The parent.
+    pub parent: Option<NodeTag>,
+    /// The standby.
+    pub standby: Option<NodeTag>,
+    /// The rank that the member goes by.
+    pub rank: Rank,
+    /// Primary feeds given.
+    pub children: u8,
+    /// Live standby feeds given.
+    pub standbys: u8,
+    /// Feeds that it is willing to give in all: fewer than its profile said where its uplink did not carry them.
+    pub slots: u8,
+    /// Where it is, once it has measured enough to know.
+    pub position: Option<Position>,
+    /// Estimated one-way delay from the root, in milliseconds.
+    pub delay_ms: u16,
+}
+
+/// News of a member on the way up the tree to its registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// What a member says of itself.
+    Status {
+        /// The member.
+        node: NodeId,
+        /// What it says.
+        status: Status,
+    },
+    /// A parent has lost a child.
+    Gone {
+        /// The child.
+        node: NodeId,
+        /// It said goodbye.
+        polite: bool,
+    },
+}
+
+impl Report {
+    /// Whom it is about.
+    pub fn node(&self) -> NodeId {
+        match self {
+            Report::Status { node, .. } | Report::Gone { node, .. } => *node,
+        }
+    }
 }
 
 /// Where a member is to take its feeds from.
@@ -192,10 +270,16 @@ pub struct Placement {
     pub rank: Rank,
     /// Its parent.
     pub parent: Contact,
+    /// A leaf of the parent that makes way for this member, and is to be its child.
+    pub adopts: Option<NodeId>,
     /// Its standby, where one is free.
     pub standby: Option<Contact>,
     /// Members to try next, before the host is asked again.
     pub spares: List<Contact, SPARES_MAX>,
+    /// Where the member is, as its registry reckons from what it measured.
+    pub position: Position,
+    /// When to ask whether there is a better place, in seconds from now.
+    pub review_s: u16,
 }
 
 /// A control message.
@@ -230,6 +314,8 @@ pub enum Control {
     Seek {
         /// Members that were tried and did not work out.
         failed: List<NodeId, CANDIDATES_MAX>,
+        /// Nothing is wrong: a better place is asked for, if there is one.
+        review: bool,
     },
     /// Candidates to measure the round trip to.
     Offer {
@@ -247,19 +333,10 @@ pub enum Control {
     },
     /// Assigns feeds.
     Placement(Box<Placement>),
-    /// Tells the host whom the member is fed by, on change and every five seconds.
-    Status {
-        /// The parent.
-        parent: Option<NodeId>,
-        /// The standby.
-        standby: Option<NodeId>,
-        /// The rank that the member goes by.
-        rank: Rank,
-        /// Primary feeds given.
-        children: u8,
-        /// Live standby feeds given.
-        standbys: u8,
-    },
+    /// Tells the registry whom the member is fed by, by a link to it, on change and now and then.
+    Status(Status),
+    /// The same up the tree, with the news of others from below.
+    Reports(List<Report, REPORTS_MAX>),
     /// Asks for a feed.
     Subscribe(Box<Subscribe>),
     /// Grants it.
@@ -278,6 +355,8 @@ pub enum Control {
     },
     /// Ends a feed, said by either end.
     Unsubscribe,
+    /// A parent's word to a child: another feeds it from now on, and it makes way.
+    Moved(Contact),
     /// Says that the feed lives.
     Tick(Tick),
     /// Raises a hand with the media key that would be spoken under, or lowers it.

@@ -13,14 +13,16 @@ pub const MEDIA_LANES: usize = 4;
 /// Largest binary multiaddress, in bytes.
 pub const ADDRESS_BYTES_MAX: usize = 128;
 /// Addresses that one contact lists.
-pub const ADDRESSES_MAX: usize = 6;
+pub const ADDRESSES_MAX: usize = 4;
 /// Longest display name or room title, in bytes of UTF-8.
 pub const NAME_BYTES_MAX: usize = 48;
-/// Candidates that an offer names.
-pub const CANDIDATES_MAX: usize = 4;
+/// Candidates that an offer names: enough to find out where a newcomer is.
+pub const CANDIDATES_MAX: usize = 6;
 /// Members that a placement names to try next. With parent and standby they are five contacts, the most that fit a
 /// control message at their largest.
 pub const SPARES_MAX: usize = 3;
+/// Reports of members in one message up the tree.
+pub const REPORTS_MAX: usize = 32;
 /// Longest root path that a tick carries; a deeper tree is refused.
 pub const PATH_MAX: usize = 32;
 /// Voices that one `Subscribe` names a position for; at most 12 microphones are open at once.

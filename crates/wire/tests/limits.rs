@@ -4,13 +4,15 @@ use treehouse_wire::{
     Address, Blob, Contact, Control, Epoch, FrameNumber, List, MediaKey, NodeId, NodeTag, RoomKey, Signature, Text,
     VoiceId,
     control::{
-        Admitted, Decline, Join, Name, Placement, Positions, Profile, Purpose, Rank, Statement, Subscribe, Tick,
+        Admitted, Adoption, Decline, Join, Name, Placement, Position, Positions, Profile, Purpose, Rank, Report,
+        Statement, Status, Subscribe, Tick,
     },
     limits::*,
 };
 
 const NODE: NodeId = NodeId([0xff; 32]);
 const SIGNATURE: Signature = Signature([0xff; 64]);
+const POSITION: Position = Position { at: [i16::MIN; 3], height: u16::MAX, error: u8::MAX };
 const RANK: Rank = Rank { depth: u8::MAX, admission: u32::MAX };
 
 fn full<T: Clone, const N: usize>(item: T) -> List<T, N> {
@@ -38,31 +40,63 @@ fn profile() -> Profile {
 }
 
 fn tick() -> Tick {
-    Tick { path: full(NodeTag([0xff; 4])), rank: RANK, state: (u16::MAX, u32::MAX), repairing: true, members: u32::MAX }
+    Tick {
+        path: full(NodeTag([0xff; 4])),
+        rank: RANK,
+        state: (u16::MAX, u32::MAX),
+        repairing: true,
+        members: u32::MAX,
+        position: POSITION,
+        delay_ms: u16::MAX,
+    }
+}
+
+fn status() -> Status {
+    Status {
+        parent: Some(NodeTag([0xff; 4])),
+        standby: Some(NodeTag([0xff; 4])),
+        rank: RANK,
+        children: u8::MAX,
+        standbys: u8::MAX,
+        slots: u8::MAX,
+        position: Some(POSITION),
+        delay_ms: u16::MAX,
+    }
 }
 
 fn largest() -> Vec<Control> {
     let from: Positions = full((VoiceId([0xff; 8]), FrameNumber(u32::MAX)));
-    let subscribe =
-        Subscribe { certificate: statement(), purpose: Purpose::Stage, relay: Some(RANK), replay: true, from };
+    let subscribe = Subscribe {
+        certificate: statement(),
+        purpose: Purpose::Stage,
+        relay: Some(RANK),
+        adopts: Some(Adoption { leaf: NODE, addresses: full(address()) }),
+        replay: true,
+        from,
+    };
     let epoch = Epoch { term: u16::MAX, number: u32::MAX };
     let admitted = Admitted { charter: statement(), certificate: statement(), epoch, key: RoomKey([0xff; 32]) };
     let placement = Placement {
         counter: u32::MAX,
         rank: RANK,
         parent: contact(),
+        adopts: Some(NODE),
         standby: Some(contact()),
         spares: full(contact()),
+        position: POSITION,
+        review_s: u16::MAX,
     };
     vec![
         Control::Join(Box::new(Join { chain: full(0xff), proof: SIGNATURE, profile: profile() })),
         Control::Resume { certificate: statement(), profile: profile() },
         Control::Admitted(Box::new(admitted)),
-        Control::Seek { failed: full(NODE) },
+        Control::Seek { failed: full(NODE), review: true },
         Control::Offer { round: u32::MAX, candidates: full(contact()) },
         Control::Measured { round: u32::MAX, round_trip_ms: full((NODE, Some(u16::MAX))) },
         Control::Placement(Box::new(placement)),
-        Control::Status { parent: Some(NODE), standby: Some(NODE), rank: RANK, children: u8::MAX, standbys: u8::MAX },
+        Control::Status(status()),
+        Control::Reports(full(Report::Status { node: NODE, status: status() })),
+        Control::Moved(contact()),
         Control::Subscribe(Box::new(subscribe)),
         Control::Subscribed { purpose: Purpose::Stage, tick: tick() },
         Control::Declined { purpose: Purpose::Stage, reason: Decline::NotOnStage },
@@ -88,10 +122,10 @@ fn one_more_than_a_limit_is_refused() {
     assert_eq!(Blob::<INVITE_BYTES_MAX>::new(vec![0; INVITE_BYTES_MAX + 1]), None);
     assert_eq!(Name::new(&"x".repeat(NAME_BYTES_MAX + 1)), None);
     let one_too_many = {
-        let mut bytes = Control::Seek { failed: full(NODE) }.to_bytes();
-        // The length of the list is the second byte; one more node goes behind.
+        let mut bytes = Control::Seek { failed: full(NODE), review: true }.to_bytes();
+        // The length of the list is the second byte; one more node goes behind the first.
         bytes[1] += 1;
-        bytes.extend(NODE.0);
+        bytes.splice(2..2, NODE.0);
         bytes
     };
     assert!(Control::from_bytes(&one_too_many).is_err());

@@ -260,12 +260,12 @@ fn malformed_messages() -> Vec<(&'static str, Vec<u8>)> {
         ("a varint without end", vec![0, 0xff, 0xff, 0xff, 0xff, 0xff]),
         ("cut in the middle", message("tick")[..9].to_vec()),
         ("a boolean of 2", {
-            let at = message("tick").len() - 4;
+            let at = message("tick").len() - 12;
             replaced("tick", at, 2)
         }),
         ("an option of 2", replaced("hand down", 1, 2)),
         ("a reason that does not exist", replaced("bye, leaving", 1, 4)),
-        ("a list of five candidates", [&[8, 5, 5][..], &[0; 5 * 33]].concat()),
+        ("a list of seven candidates", [&[8, 5, 7][..], &[0; 7 * 33]].concat()),
         ("a list that claims 2^32 - 1 elements", vec![7, 0xff, 0xff, 0xff, 0xff, 0x0f]),
         ("an overlong length of a list", vec![7, 0x80, 0x00]),
         ("a chain of 1025 bytes", [&[3, 0x81, 8][..], &[0; 1025]].concat()),

@@ -8,7 +8,8 @@ use treehouse_wire::{
     Address, Blob, Contact, Control, Epoch, FrameNumber, List, MediaKey, NodeId, NodeTag, RoomKey, Signature, Text,
     VoiceId,
     control::{
-        Admitted, Decline, Farewell, Join, Placement, Profile, Purpose, Rank, Refusal, Statement, Subscribe, Tick,
+        Admitted, Adoption, Decline, Farewell, Join, Placement, Position, Profile, Purpose, Rank, Refusal, Report,
+        Statement, Status, Subscribe, Tick,
     },
 };
 
@@ -46,6 +47,25 @@ fn tick() -> Tick {
         state: (2, 70_000),
         repairing: true,
         members: 1_000_000,
+        position: position(),
+        delay_ms: 300,
+    }
+}
+
+fn position() -> Position {
+    Position { at: [-300, 0, 12], height: 77, error: 20 }
+}
+
+fn status() -> Status {
+    Status {
+        parent: Some(NodeTag([0x11; 4])),
+        standby: None,
+        rank: Rank { depth: 2, admission: 41 },
+        children: 3,
+        standbys: 2,
+        slots: 8,
+        position: Some(position()),
+        delay_ms: 300,
     }
 }
 
@@ -86,8 +106,8 @@ fn admission() -> Vec<(&'static str, Control)> {
 
 fn placing() -> Vec<(&'static str, Control)> {
     vec![
-        ("seek, none failed", Control::Seek { failed: List::default() }),
-        ("seek, two failed", Control::Seek { failed: List::truncated([node(3), node(4)]) }),
+        ("seek, none failed", Control::Seek { failed: List::default(), review: true }),
+        ("seek, two failed", Control::Seek { failed: List::truncated([node(3), node(4)]), review: false }),
         ("offer", Control::Offer { round: 5, candidates: List::truncated([contact(1), contact(2)]) }),
         (
             "measured",
@@ -99,8 +119,11 @@ fn placing() -> Vec<(&'static str, Control)> {
                 counter: 3,
                 rank: Rank { depth: 2, admission: 41 },
                 parent: contact(1),
+                adopts: Some(node(6)),
                 standby: Some(contact(2)),
                 spares: List::truncated([contact(3)]),
+                position: position(),
+                review_s: 20,
             })),
         ),
         (
@@ -109,34 +132,41 @@ fn placing() -> Vec<(&'static str, Control)> {
                 counter: 4,
                 rank: Rank { depth: 1, admission: 41 },
                 parent: Contact { node: node(1), addresses: List::default() },
+                adopts: None,
                 standby: None,
                 spares: List::default(),
+                position: Position::default(),
+                review_s: 640,
             })),
         ),
+        ("status", Control::Status(status())),
         (
-            "status",
-            Control::Status {
-                parent: Some(node(1)),
-                standby: None,
-                rank: Rank { depth: 2, admission: 41 },
-                children: 3,
-                standbys: 2,
-            },
+            "reports",
+            Control::Reports(List::truncated([
+                Report::Status {
+                    node: node(5),
+                    status: Status { standby: Some(NodeTag([0x22; 4])), position: None, ..status() },
+                },
+                Report::Gone { node: node(6), polite: true },
+            ])),
         ),
     ]
 }
 
 fn feeding() -> Vec<(&'static str, Control)> {
-    let subscribe = |purpose, relay, from| {
-        Control::Subscribe(Box::new(Subscribe { certificate: statement(0xce), purpose, relay, replay: true, from }))
+    let subscribe = |purpose, relay, adopts, from| {
+        let certificate = statement(0xce);
+        Control::Subscribe(Box::new(Subscribe { certificate, purpose, relay, adopts, replay: true, from }))
     };
+    let adoption = Adoption { leaf: node(6), addresses: List::truncated([address(1)]) };
     vec![
-        ("subscribe as a leaf", subscribe(Purpose::Primary, None, List::default())),
+        ("subscribe as a leaf", subscribe(Purpose::Primary, None, Some(adoption), List::default())),
         (
             "subscribe as a relay",
             subscribe(
                 Purpose::LiveStandby,
                 Some(Rank { depth: 2, admission: 41 }),
+                None,
                 List::truncated([(VoiceId([0x70; 8]), FrameNumber(16_384))]),
             ),
         ),
@@ -144,6 +174,7 @@ fn feeding() -> Vec<(&'static str, Control)> {
         ("declined", Control::Declined { purpose: Purpose::Provisional, reason: Decline::Full }),
         ("declined, not on stage", Control::Declined { purpose: Purpose::Stage, reason: Decline::NotOnStage }),
         ("unsubscribe", Control::Unsubscribe),
+        ("moved", Control::Moved(contact(4))),
         ("tick", Control::Tick(tick())),
     ]
 }
