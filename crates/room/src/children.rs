@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use treehouse_invite::Certificate;
 use treehouse_wire::{
-    Control, List, NodeId, Suite,
-    control::{Decline, Purpose, Subscribe, Tick},
+    Contact, Control, List, NodeId, Suite,
+    control::{Adoption, Decline, Purpose, Subscribe, Tick},
 };
 
 use crate::{
@@ -18,7 +18,11 @@ use crate::{
 };
 
 /// Provisional feeds at once: a flash crowd must not take what the tree needs.
-const PROVISIONAL_MAX: usize = 2;
+const PROVISIONAL_MAX: usize = 4;
+/// Children beside the slots while a leaf makes way for a relay.
+const OVERBOOKED_MAX: usize = 2;
+/// A leaf that was told to make way is let go after this.
+const MAKES_WAY: Duration = Duration::from_secs(5);
 /// Idle standbys beside the slots for feeds: each costs a tick a second.
 const IDLE_MAX: usize = 32;
 /// Stage links: every member of the stage, the roots, and some that are about to change places.
@@ -36,6 +40,8 @@ struct Child {
     purpose: Purpose,
     since: Instant,
     certified_until: treehouse_wire::UnixSeconds,
+    /// When it was told to make way for another.
+    makes_way: Option<Instant>,
 }
 
 /// All feeds given, but those to the stage.
@@ -76,6 +82,21 @@ impl Children {
         core::mem::take(&mut self.changed)
     }
 
+    pub(crate) fn making_way(&self) -> usize {
+        self.map.iter().filter(|(_, child)| child.makes_way.is_some()).count()
+    }
+
+    pub(crate) fn has_provisional_slot(&self) -> bool {
+        self.map.iter().filter(|(_, child)| child.purpose == Purpose::Provisional).count() < PROVISIONAL_MAX
+    }
+
+    /// Whether a relay may take the place of a leaf.
+    fn can_adopt(&self, leaf: &NodeId, children_max: u8) -> bool {
+        let taken = self.map.iter().filter(|(_, child)| counts(child.purpose)).count();
+        taken < usize::from(children_max) + OVERBOOKED_MAX
+            && self.map.get(leaf).is_some_and(|child| child.purpose == Purpose::Primary && child.makes_way.is_none())
+    }
+
     /// Whether one more feed for this purpose fits, beside the child's present one.
     fn has_slot(&self, child: &NodeId, purpose: Purpose, children_max: u8) -> bool {
         let others = |wanted: fn(Purpose) -> bool| {
@@ -111,11 +132,14 @@ impl<S: Suite> Room<S> {
             return self.send(from, &Control::Declined { purpose, reason });
         }
         self.give_up_disordered_standby();
-        let child = Child { purpose, since: self.now, certified_until: certificate.expires };
+        let child = Child { purpose, since: self.now, certified_until: certificate.expires, makes_way: None };
         self.children.map.insert(from, child);
         self.children.changed = true;
         let tick = self.own_tick();
         self.send(from, &Control::Subscribed { purpose, tick });
+        if let Some(adoption) = request.adopts.filter(|_| purpose == Purpose::Primary) {
+            self.make_way(from, adoption);
+        }
         if request.replay {
             self.replay_to(from, &request.from);
         }
@@ -136,10 +160,22 @@ impl<S: Suite> Room<S> {
         if feeds_child || late_parent || request.relay.is_some_and(|rank| rank <= self.rank) {
             return Err(Decline::Order);
         }
-        if !self.children.has_slot(from, request.purpose, self.children_max) {
+        let adopts = |of: &Adoption| self.children.can_adopt(&of.leaf, self.children_max) && of.leaf != *from;
+        let adopts = request.purpose == Purpose::Primary && request.adopts.as_ref().is_some_and(adopts);
+        if !adopts && !self.children.has_slot(from, request.purpose, self.children_max) {
             return Err(Decline::Full);
         }
         Ok(())
+    }
+
+    /// Sends a leaf to the relay that takes its place.
+    fn make_way(&mut self, relay: NodeId, adoption: Adoption) {
+        let now = self.now;
+        let Some(leaf) = self.children.map.get_mut(&adoption.leaf).filter(|of| of.purpose == Purpose::Primary) else {
+            return;
+        };
+        leaf.makes_way = Some(now);
+        self.send(adoption.leaf, &Control::Moved(Contact { node: relay, addresses: adoption.addresses }));
     }
 
     /// A leaf may have any standby; with its first child it needs one that comes earlier in the order.
@@ -159,6 +195,15 @@ impl<S: Suite> Room<S> {
             self.feed_failed(from);
         }
         self.child_gone(from);
+    }
+
+    /// A child is gone for good, as far as this node can tell: its registry hears of it.
+    pub(crate) fn child_left(&mut self, peer: NodeId, polite: bool) {
+        let fed = self.children.map.get(&peer).is_some_and(|child| child.purpose == Purpose::Primary);
+        if fed && self.is_in() {
+            self.report_gone(peer, polite);
+        }
+        self.child_gone(peer);
     }
 
     /// Forgets a child, whatever the reason.
@@ -188,6 +233,8 @@ impl<S: Suite> Room<S> {
             state: self.state.id(),
             repairing: self.cut_since.is_some(),
             members: self.members,
+            position: self.coordinate.to_wire(),
+            delay_ms: self.delay_ms(),
         }
     }
 
@@ -232,7 +279,10 @@ impl<S: Suite> Room<S> {
         let (now, wall) = (self.now, self.wall);
         let spent = |child: &Child| {
             let provisional = child.purpose == Purpose::Provisional && now.since(child.since) > PROVISIONAL_END;
-            provisional || child.certified_until.0.saturating_add(treehouse_invite::CLOCK_SKEW_SECONDS) < wall.0
+            let moved = child.makes_way.is_some_and(|at| now.since(at) > MAKES_WAY);
+            provisional
+                || moved
+                || child.certified_until.0.saturating_add(treehouse_invite::CLOCK_SKEW_SECONDS) < wall.0
         };
         let ended: Vec<NodeId> =
             self.children.map.iter().filter(|(_, child)| spent(child)).map(|(node, _)| *node).collect();

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use treehouse_wire::{
     Contact, Header, List, NodeId, NodeTag,
-    control::{Purpose, Rank, Tick},
+    control::{Position, Purpose, Rank, Tick},
     limits::PATH_MAX,
 };
 
@@ -68,6 +68,14 @@ pub(crate) struct Feed {
     lag_us: u32,
     /// Distinct packets that it carried in this measuring window.
     carried: u32,
+    /// When it was last pinged, and with what.
+    pub(crate) pinged: Option<Instant>,
+    pub(crate) ping_nonce: u32,
+    /// Round trip to it in microseconds; 0 before the first.
+    pub(crate) trip_us: u32,
+    /// One-way delay from the root to it, as it says.
+    pub(crate) delay_ms: u16,
+    pub(crate) position: Position,
 }
 
 impl Feed {
@@ -87,6 +95,11 @@ impl Feed {
             jitter_us: 0,
             lag_us: 0,
             carried: 0,
+            pinged: None,
+            ping_nonce: 0,
+            trip_us: 0,
+            delay_ms: 0,
+            position: Position::default(),
         }
     }
 
@@ -142,6 +155,8 @@ impl Feed {
     pub(crate) fn learn(&mut self, tick: Tick, now: Instant) {
         self.rank = tick.rank;
         self.path = tick.path;
+        self.delay_ms = tick.delay_ms;
+        self.position = tick.position;
         self.repairing = if tick.repairing { Some(self.repairing.unwrap_or(now)) } else { None };
     }
 

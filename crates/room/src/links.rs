@@ -160,7 +160,7 @@ impl<S: Suite> Room<S> {
         }
         self.measure_gone(peer);
         self.stage_link_down(peer);
-        self.child_gone(peer);
+        self.child_left(peer, false);
         self.feed_link_down(peer);
         self.member_link_down(peer);
         self.host_link_down(peer);
@@ -208,12 +208,13 @@ impl<S: Suite> Room<S> {
         let now = self.now;
         let Some(link) = self.links.get(&peer).filter(|link| link.media_grace <= now) else { return };
         match link.unsolicited {
-            None => {
+            Some(since) if now.since(since) < UNSOLICITED => {}
+            // A stream that goes on is noticed at once; what was told long ago was about another feed.
+            Some(since) if now.since(since) < 2 * UNSOLICITED => self.offended(peer, Offence::Unsolicited),
+            _ => {
                 link.unsolicited = Some(now);
                 self.send(peer, &Control::Unsubscribe);
             }
-            Some(since) if now.since(since) >= UNSOLICITED => self.offended(peer, Offence::Unsolicited),
-            Some(_) => {}
         }
     }
 
@@ -228,18 +229,19 @@ impl<S: Suite> Room<S> {
             if in_use {
                 link.used = now;
             } else if now.since(link.used) >= UNUSED {
+                self.host_link_closes(&peer);
                 self.hang_up(peer, Farewell::Unused);
             }
         }
     }
 
     fn is_link_in_use(&self, peer: &NodeId) -> bool {
-        *peer == self.host
+        *peer == self.host && self.needs_host_link()
             || self.feeds.get(peer).is_some()
             || self.children.contains(peer)
             || self.is_measuring(peer)
             || self.stage_needs(peer)
-            || self.acting.as_ref().is_some_and(|acting| acting.directory.contains_key(peer))
+            || self.region.as_ref().is_some_and(|region| region.directory.contains(peer))
     }
 }
 

@@ -66,6 +66,7 @@ impl<S: Suite> Room<S> {
 
     pub(crate) fn pong(&mut self, from: NodeId, nonce: u32) {
         let now = self.now;
+        self.feed_pong(from, nonce);
         let Some(candidate) = self.candidate(&from).filter(|candidate| candidate.nonce == nonce) else { return };
         let Some(sent) = candidate.sent.take() else { return };
         let trip = now.since(sent);

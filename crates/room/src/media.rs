@@ -52,9 +52,14 @@ impl<S: Suite> Room<S> {
             // A voice may leave the stage while its packets are under way.
             if !self.stage_needs(&from) {
                 self.unsolicited(from);
+            } else if let Some(link) = self.links.get(&from) {
+                link.unsolicited = None;
             }
             return Ok(());
         };
+        if let Some(link) = self.links.get(&from) {
+            link.unsolicited = None;
+        }
         self.heard(from);
         self.stage_links.heard(&from, self.now);
         self.receive(from, via, packet);

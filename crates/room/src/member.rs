@@ -5,7 +5,7 @@ use core::time::Duration;
 use treehouse_invite::{Certificate, Charter, Invite};
 use treehouse_wire::{
     Address, Contact, Control, List, NodeId, Suite, UnixSeconds,
-    control::{Admitted, Profile, Refusal, Statement},
+    control::{Admitted, Profile, Purpose, Refusal, Report, Statement, Status},
 };
 
 use crate::{
@@ -27,8 +27,15 @@ const RENEW_SECONDS: u64 = 30 * 60;
 const PLACEMENT: Duration = Duration::from_secs(3);
 /// A member is a newcomer for this long: it is placed by then.
 const NEWCOMER: Duration = Duration::from_secs(5);
-/// How often the host is told whom this member is fed by, without a change.
+/// How often the host is told whom this member is fed by, without a change: by a link to it, and up the tree.
 const STATUS: Duration = Duration::from_secs(5);
+const STATUS_IN_TREE: Duration = Duration::from_secs(60);
+/// Rooms up to this size keep the links of all members to the host; in larger ones they close after admission.
+const LINKS_KEPT: u32 = 64;
+/// The link to the host is kept for this long after the host was asked for something.
+const ANSWER: Duration = Duration::from_secs(3);
+/// A review that could not be asked for is tried again after this.
+const REVIEW_AGAIN: Duration = Duration::from_secs(60);
 
 /// That this node belongs to the room, as it shows it to others.
 #[derive(Debug)]
@@ -46,6 +53,8 @@ pub(crate) struct HostLink {
     /// The last request for admission or return, to send it once a link.
     asked: bool,
     lost: bool,
+    /// Closed because it was of no use.
+    closed: bool,
     status_at: Instant,
 }
 
@@ -57,6 +66,7 @@ impl HostLink {
             redial: REDIAL_MIN,
             asked: false,
             lost: false,
+            closed: false,
             status_at: Instant::ZERO,
         }
     }
@@ -85,7 +95,7 @@ impl<S: Suite> Room<S> {
         Contact { node: host, addresses }
     }
 
-    fn profile(&self) -> Profile {
+    pub(crate) fn profile(&self) -> Profile {
         Profile {
             name: self.name.clone(),
             addresses: List::truncated(self.addresses.iter().cloned()),
@@ -98,6 +108,7 @@ impl<S: Suite> Room<S> {
             return;
         }
         self.host_link.redial = REDIAL_MIN;
+        self.host_link.closed = false;
         if self.host_link.lost {
             self.host_link.lost = false;
             self.event(Event::HostBack);
@@ -147,6 +158,7 @@ impl<S: Suite> Room<S> {
         self.status_due = true;
         if !first {
             self.send_hand();
+            self.ask_review();
             return self.refill();
         }
         self.phase = Phase::In;
@@ -194,6 +206,9 @@ impl<S: Suite> Room<S> {
             return;
         }
         self.host_link.asked = false;
+        if self.host_link.closed {
+            return;
+        }
         if self.phase == Phase::In && !self.host_link.lost {
             self.host_link.lost = true;
             self.event(Event::HostLost);
@@ -216,6 +231,52 @@ impl<S: Suite> Room<S> {
         let wait = self.host_link.redial;
         self.host_link.redial = (wait * 2).min(REDIAL_MAX);
         self.timers.arm_by(Timer::Admission, self.now.after(wait));
+    }
+
+    /// The link to the host has no use any more for now.
+    pub(crate) fn host_link_closes(&mut self, peer: &NodeId) {
+        if *peer == self.host && !self.is_host() {
+            self.host_link.closed = true;
+        }
+    }
+
+    /// Whether the link to the host is of use.
+    pub(crate) fn needs_host_link(&self) -> bool {
+        let asked = |at: Option<Instant>| at.is_some_and(|at| self.now.since(at) < ANSWER);
+        self.is_host()
+            || self.phase != Phase::In
+            || self.members <= LINKS_KEPT
+            || self.placed == 0
+            || self.host_link.asked
+            || asked(self.sought)
+            || self.measuring.is_some()
+            || self.own_voice.is_some()
+            || self.cut_since.is_some()
+            || self.is_root()
+    }
+
+    /// Connects to the host to ask it for something: at once, unless it could not be reached before.
+    pub(crate) fn call_host(&mut self) {
+        if self.host_link.closed {
+            self.host_link.closed = false;
+            self.dial_host();
+        } else {
+            self.redial_host();
+        }
+    }
+
+    /// Asks for a better place when its time has come, unless there is something to repair.
+    fn ask_review(&mut self) {
+        let now = self.now;
+        if self.cut_since.is_some() || self.is_host() || self.review_at.is_none_or(|at| at > now) {
+            return;
+        }
+        if !self.links.is_up(&self.host) {
+            return self.call_host();
+        }
+        self.review_at = Some(now.after(REVIEW_AGAIN));
+        self.sought = Some(now);
+        self.send(self.host, &Control::Seek { failed: List::default(), review: true });
     }
 
     /// Nothing carries and the host is not connected: it is dialled when its time has come.
@@ -246,15 +307,17 @@ impl<S: Suite> Room<S> {
         if self.certificate_ends_soon() && !self.host_link.asked && self.links.is_up(&self.host) {
             self.ask_admission();
         }
-        if now.since(self.host_link.status_at) >= STATUS {
+        let pause = if self.links.is_up(&self.host) { STATUS } else { STATUS_IN_TREE };
+        if now.since(self.host_link.status_at) >= pause {
             self.status_due = true;
         }
         if self.placed == 0 && self.host_link.admitted.is_some_and(|at| now.since(at) >= PLACEMENT) {
             self.seek();
         }
-        if !self.links.is_up(&self.host) {
+        if !self.links.is_up(&self.host) && !self.host_link.closed {
             self.redial_host();
         }
+        self.ask_review();
         // A root that is none any more needs a feed like everyone.
         if self.placed > 0 {
             self.note_cut(now);
@@ -264,23 +327,33 @@ impl<S: Suite> Room<S> {
         self.link_stage();
     }
 
-    /// Tells the host whom this member is fed by, and whom it feeds.
+    /// Tells the registry whom this member is fed by, and whom it feeds: by its link, or else up the tree.
     pub(crate) fn send_status(&mut self) {
-        if self.is_host() || self.phase != Phase::In || !self.links.is_up(&self.host) {
+        if self.is_host() || self.phase != Phase::In {
+            return;
+        }
+        let linked = self.links.is_up(&self.host);
+        if !linked && self.feeds.parent().is_none() {
             return;
         }
         self.status_due = false;
         self.host_link.status_at = self.now;
-        use treehouse_wire::control::Purpose;
         let count = |purpose| u8::try_from(self.children.with_purpose(|of| of == purpose).len()).unwrap_or(u8::MAX);
-        let status = Control::Status {
-            parent: self.feeds.parent().map(|feed| feed.node()),
-            standby: self.feeds.standby().map(|feed| feed.node()),
+        let status = Status {
+            parent: self.feeds.parent().map(|feed| feed.node().tag()),
+            standby: self.feeds.standby().map(|feed| feed.node().tag()),
             rank: self.rank,
             children: count(Purpose::Primary),
             standbys: count(Purpose::LiveStandby),
+            slots: self.children_max,
+            position: self.coordinate.is_known().then(|| self.coordinate.to_wire()),
+            delay_ms: self.delay_ms(),
         };
-        self.send(self.host, &status);
+        if linked {
+            self.send(self.host, &Control::Status(status));
+        } else {
+            self.report_up(Report::Status { node: self.me, status });
+        }
     }
 
     pub(crate) fn learn_members(&mut self, members: u32) {

@@ -7,12 +7,13 @@ use core::time::Duration;
 
 use treehouse_wire::{
     Contact, Control, List, NodeId, Suite,
-    control::{Decline, Placement, Positions, Purpose, Rank, Subscribe, Tick},
+    control::{Adoption, Decline, Placement, Positions, Purpose, Rank, Subscribe, Tick},
 };
 
 use crate::{
     api::Suspicion,
     config::Protection,
+    coordinates::Coordinate,
     feeds::{Aim, FEEDS_MAX, Feed, Phase},
     room::Room,
 };
@@ -36,6 +37,13 @@ impl<S: Suite> Room<S> {
         self.rank_wanted = Some(placement.rank);
         self.apply_rank();
         self.feeds.spares = placement.spares.into_vec();
+        if !self.coordinate.is_known() {
+            self.coordinate = Coordinate::from_wire(&placement.position);
+        }
+        self.review_at = Some(self.now.after(Duration::from_secs(placement.review_s.max(1).into())));
+        let addresses = List::truncated(self.addresses.iter().cloned());
+        let adopts = placement.adopts.map(|leaf| (placement.parent.node, Adoption { leaf, addresses }));
+        self.adopting = adopts.map(Box::new);
         let parent = placement.parent.node;
         self.establish(placement.parent, Aim::Primary);
         if let Some(standby) = placement.standby.filter(|standby| standby.node != parent) {
@@ -122,7 +130,9 @@ impl<S: Suite> Room<S> {
         if let Some(link) = self.links.get(&node) {
             link.unsolicited = None;
         }
-        let request = Subscribe { certificate, purpose, relay, replay, from };
+        let adopting = self.adopting.take_if(|adopting| adopting.0 == node && purpose == Purpose::Primary);
+        let adopts = adopting.map(|adopting| adopting.1);
+        let request = Subscribe { certificate, purpose, relay, adopts, replay, from };
         self.send(node, &Control::Subscribe(Box::new(request)));
     }
 
@@ -166,6 +176,7 @@ impl<S: Suite> Room<S> {
                 self.subscribe(from, Purpose::Primary);
             }
         }
+        self.ping_feed(from);
         self.see_repaired();
         self.refill();
         self.arm_feeds();
@@ -183,6 +194,13 @@ impl<S: Suite> Room<S> {
             .collect();
         for node in others {
             self.release(node);
+        }
+    }
+
+    /// The parent has given this member's slot to a relay, which feeds it from now on.
+    pub(crate) fn moved(&mut self, from: NodeId, contact: Contact) {
+        if self.feeds.get(&from).is_some_and(|feed| feed.is_live() && feed.aim == Aim::Primary) {
+            self.establish(contact, Aim::Primary);
         }
     }
 
@@ -224,9 +242,23 @@ impl<S: Suite> Room<S> {
                 self.arm_feeds();
             }
         }
+        self.follow_rank(from);
         self.learn_members(members);
         self.learn_state_id(from, state);
         self.apply_rank();
+    }
+
+    /// A leaf comes right behind its parent in the order, wherever that is, so that it can take children.
+    fn follow_rank(&mut self, from: NodeId) {
+        if !self.children.is_empty() || self.is_root() || self.rank_wanted.is_some() {
+            return;
+        }
+        let parent = self.feeds.get(&from).filter(|feed| feed.is_live() && feed.aim == Aim::Primary);
+        let Some(depth) = parent.map(|feed| feed.rank.depth.saturating_add(1)) else { return };
+        if self.rank.depth != depth {
+            self.rank.depth = depth;
+            self.status_due = true;
+        }
     }
 
     /// Makes sure that there is a parent and a standby, or that somebody was asked for one.
@@ -302,18 +334,18 @@ impl<S: Suite> Room<S> {
             return;
         }
         if !self.links.is_up(&self.host) {
-            return self.redial_host();
+            return self.call_host();
         }
         self.sought = Some(now);
         let suspects = self.feeds.all.iter().filter(|feed| feed.suspect.is_some()).map(Feed::node);
         let failed = self.failed.iter().rev().filter(|(_, at)| now.since(*at) < FAILED).map(|(node, _)| *node);
         let failed = List::truncated(suspects.chain(failed));
-        self.send(self.host, &Control::Seek { failed });
+        self.send(self.host, &Control::Seek { failed, review: false });
     }
 
     fn seek_standby(&mut self) {
         let now = self.now;
-        if self.sought_standby.is_some_and(|(at, wait)| now.since(at) < wait) || !self.links.is_up(&self.host) {
+        if self.sought_standby.is_some_and(|(at, wait)| now.since(at) < wait) {
             return;
         }
         let wait = self.sought_standby.map_or(SEEK_STANDBY, |(_, wait)| (wait * 2).min(SEEK_STANDBY_MAX));

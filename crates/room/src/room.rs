@@ -6,18 +6,20 @@ use std::collections::VecDeque;
 use treehouse_invite::MediaClaim;
 use treehouse_wire::{
     Address, Contact, Control, Epoch, NodeId, RoomId, RoomKey, Suite, UnixSeconds,
-    control::{Farewell, Name, Purpose, Rank},
+    control::{Adoption, Farewell, Name, Purpose, Rank, Report},
 };
 
 use crate::{
     api::{Closing, Command, Event, Input, Offence, Output, RoomError},
     children::{Children, StageLinks},
     config::{Config, HostConfig, JoinConfig},
+    coordinates::Coordinate,
     feeds::Feeds,
-    host::{Acting, Report},
+    host::Acting,
     links::Links,
     measure::Measuring,
     member::{HeldCertificate, HostLink},
+    region::Region,
     rng::Rng,
     sorted::Sorted,
     speak::OwnVoice,
@@ -83,12 +85,21 @@ pub struct Room<S: Suite> {
     pub(crate) cut_since: Option<Instant>,
     pub(crate) children: Children,
     pub(crate) measuring: Option<Box<Measuring>>,
+    pub(crate) coordinate: Coordinate,
+    /// When the registry is asked for a better place.
+    pub(crate) review_at: Option<Instant>,
+    /// The leaf of a new parent that is to make way.
+    pub(crate) adopting: Option<Box<(NodeId, Adoption)>>,
+    /// News from below that go up with the next message.
+    pub(crate) reports_waiting: Vec<Report>,
     pub(crate) voices: Voices<S>,
     /// While a hand is up, on stage or not.
     pub(crate) own_voice: Option<Box<OwnVoice<S>>>,
     pub(crate) stage_links: StageLinks,
     pub(crate) stage_contacts: Sorted<(Contact, Instant)>,
     pub(crate) acting: Option<Box<Acting>>,
+    /// What a registry knows of its members.
+    pub(crate) region: Option<Box<Region>>,
     pub(crate) status_due: bool,
     feeds_told: (Option<NodeId>, Option<NodeId>, u8),
 }
@@ -101,7 +112,10 @@ impl<S: Suite> Room<S> {
         let key = RoomKey::derive(&config.random_seed, Epoch::default());
         let mut room = Room::new(now, wall, suite, config, id, None);
         room.host = room.me;
-        room.acting = Some(Box::new(Acting::new(host.charter_statement, host.protection)));
+        room.acting = Some(Box::new(Acting::new(host.charter_statement)));
+        let profile = room.profile();
+        room.region = Some(Box::new(Region::of_host(room.me, profile, host.protection, now)));
+        room.coordinate = Coordinate::origin();
         room.key = Some((Epoch::default(), key));
         room.rank = Rank::HOST;
         room.phase = Phase::In;
@@ -158,11 +172,16 @@ impl<S: Suite> Room<S> {
             cut_since: None,
             children: Children::default(),
             measuring: None,
+            coordinate: Coordinate::default(),
+            review_at: None,
+            adopting: None,
+            reports_waiting: Vec::new(),
             voices: Voices::default(),
             own_voice: None,
             stage_links: StageLinks::default(),
             stage_contacts: Sorted::default(),
             acting: None,
+            region: None,
             status_due: false,
             feeds_told: (None, None, 0),
             suite,
@@ -203,7 +222,7 @@ impl<S: Suite> Room<S> {
     fn take_in(&mut self, input: Input<'_>) -> Result<(), RoomError> {
         match input {
             Input::WallClock(wall) => self.wall = wall,
-            Input::Listening(addresses) => self.addresses = addresses,
+            Input::Listening(addresses) => self.listening(addresses),
             Input::LinkUp { peer } => self.link_up(peer),
             Input::LinkDown { peer } => self.link_down(peer),
             Input::DialFailed { peer, attempts } => self.dial_failed(peer, attempts),
@@ -215,6 +234,14 @@ impl<S: Suite> Room<S> {
             Input::Command(command) => return self.command(command),
         }
         Ok(())
+    }
+
+    fn listening(&mut self, addresses: Vec<Address>) {
+        self.addresses = addresses;
+        let (now, profile) = (self.now, self.profile());
+        if let Some(region) = &mut self.region {
+            region.directory.change(&self.me, now, |registry| registry.profile = profile);
+        }
     }
 
     /// Does what timers ask for that are due.
@@ -277,12 +304,10 @@ impl<S: Suite> Room<S> {
             Control::Resume { certificate, profile } => self.resume_request(from, &certificate, profile),
             Control::Admitted(admitted) => self.admitted(from, *admitted),
             Control::Refused(refusal) => self.refused(from, refusal),
-            Control::Seek { failed } => self.seek_request(from, &failed),
+            Control::Seek { failed, review } => self.seek_request(from, &failed, review),
             Control::Measured { round, round_trip_ms } => self.measured(from, round, &round_trip_ms),
-            Control::Status { parent, standby, rank, children, standbys } => {
-                let feeds_given = children.saturating_add(standbys);
-                self.status_report(from, Report { parent, standby, rank, feeds_given });
-            }
+            Control::Status(status) => self.status_report(from, &status),
+            Control::Reports(reports) => self.reports(from, &reports),
             Control::Hand { claim } => {
                 self.hand_request(from, claim.map(|(key, signature)| MediaClaim { key, signature }));
             }
@@ -291,6 +316,7 @@ impl<S: Suite> Room<S> {
             Control::Subscribed { purpose, tick } => self.subscribed(from, purpose, tick),
             Control::Declined { purpose, reason } => self.declined(from, purpose, reason),
             Control::Unsubscribe => self.unsubscribe(from),
+            Control::Moved(contact) => self.moved(from, contact),
             Control::Tick(tick) => self.tick(from, tick),
             Control::State(statement) => self.state_head(from, statement),
             Control::StagePart { digest, index, of, part } => self.stage_part(from, digest, index, of, &part),
@@ -314,7 +340,7 @@ impl<S: Suite> Room<S> {
 
     /// Only those who belong to the room see its state.
     fn state_wanted(&mut self, from: NodeId) {
-        let known = self.acting.as_ref().is_some_and(|acting| acting.directory.contains_key(&from));
+        let known = self.region.as_ref().is_some_and(|region| region.directory.contains(&from));
         if known || self.children.contains(&from) || self.stage_links.listens(&from) {
             self.send_state(from);
         }
@@ -325,11 +351,12 @@ impl<S: Suite> Room<S> {
             Farewell::RoomClosed if from == self.host && !self.is_host() => self.close(Closing::ByHost),
             Farewell::Leaving => {
                 self.feed_leaving(from);
-                self.child_gone(from);
+                self.child_left(from, true);
                 self.stage_link_down(from);
                 self.member_left(from);
             }
-            Farewell::RoomClosed | Farewell::Unused | Farewell::Misbehaved => {}
+            Farewell::Unused => self.host_link_unused(from),
+            Farewell::RoomClosed | Farewell::Misbehaved => {}
         }
     }
 
@@ -382,6 +409,8 @@ impl<S: Suite> Room<S> {
         self.end_spent_feeds();
         self.host_housekeeping();
         self.member_housekeeping();
+        self.ping_feeds();
+        self.send_reports();
     }
 
     /// After each input: what others are to be told because something changed.

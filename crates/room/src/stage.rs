@@ -118,6 +118,7 @@ impl<S: Suite> Room<S> {
             certificate: held.statement.clone(),
             purpose: Purpose::Stage,
             relay: None,
+            adopts: None,
             replay: false,
             from: List::default(),
         };

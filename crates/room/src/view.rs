@@ -35,6 +35,8 @@ pub struct View {
     pub feeds: Vec<FeedView>,
     /// Feeds that it gives, but for the stage, and what for.
     pub children: Vec<(NodeId, Purpose)>,
+    /// Children that were told to make way for another, and still are fed meanwhile.
+    pub making_way: usize,
     /// Primary and live standby feeds that it is willing to give.
     pub children_max: u8,
     /// Its link to the host is up.
@@ -64,6 +66,7 @@ impl<S: Suite> Room<S> {
             rank: self.rank,
             feeds: feeds.collect(),
             children: children.collect(),
+            making_way: self.children.making_way(),
             children_max: self.children_max,
             host_linked: self.is_host() || self.links.is_up(&self.host),
             state: self.state.id(),

@@ -99,6 +99,7 @@ impl<S: Suite> Room<S> {
             self.suspect(node, reason);
         }
         self.calm_standby();
+        self.release_surplus();
         self.keep_repairing();
         self.refill();
         self.arm_feeds();
@@ -192,6 +193,18 @@ impl<S: Suite> Room<S> {
         let Some(node) = standby.filter(|feed| feed.purpose != wanted).map(Feed::node) else { return };
         if calm || wanted == Purpose::LiveStandby {
             self.subscribe(node, wanted);
+        }
+    }
+
+    /// One standby is enough once it has proved itself.
+    fn release_surplus(&mut self) {
+        let now = self.now;
+        let Some(kept) = self.feeds.standby().filter(|feed| feed.is_sound()).map(Feed::node) else { return };
+        let surplus = self.feeds.all.iter().filter(|feed| feed.is_live() && feed.aim == Aim::Standby);
+        let old = |feed: &&Feed| now.since(feed.since) >= RELEASE;
+        let surplus: Vec<NodeId> = surplus.filter(|feed| feed.node() != kept).filter(old).map(Feed::node).collect();
+        for node in surplus {
+            self.release(node);
         }
     }
 

@@ -81,7 +81,7 @@ fn what_only_a_host_may_say_is_refused_from_others() {
             1 => (Control::Offer { round: 1, candidates: List::truncated([contact]) }, child),
             2 => (Control::Refused(Refusal::UsedUp), child),
             // And what only a member may say, to one that is no host.
-            3 => (Control::Seek { failed: List::default() }, child),
+            3 => (Control::Seek { failed: List::default(), review: false }, child),
             _ => (Control::StageContact(contact), 0),
         };
         world.slip_control(hostile, to, &message);

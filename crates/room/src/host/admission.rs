@@ -6,10 +6,11 @@ use treehouse_wire::{
     control::{Admitted, Join, Profile, Refusal, Statement},
 };
 
-use super::{MEMBERS_MAX, Member};
+use super::MEMBERS_MAX;
 use crate::{
     api::{Event, Offence},
     member::HeldCertificate,
+    region::{Member, Presence},
     room::Room,
 };
 
@@ -28,7 +29,7 @@ impl<S: Suite> Room<S> {
         if self.is_leaving() {
             return Err(Refusal::Busy);
         }
-        let known = self.acting.as_ref().and_then(|acting| acting.directory.get(&from));
+        let known = self.region.as_ref().and_then(|region| region.directory.get(&from));
         let known = known.map(|member| (member.admission, member.chain));
         // The cheap checks come first: a full room verifies nothing.
         if known.is_none() && !self.has_place(&join.profile) {
@@ -45,15 +46,13 @@ impl<S: Suite> Room<S> {
             self.wall,
         )
         .map_err(|error: InviteError| error.refusal())?;
-        let Some(acting) = &mut self.acting else { return Err(Refusal::NotHost) };
+        let (Some(acting), Some(region)) = (&mut self.acting, &mut self.region) else { return Err(Refusal::NotHost) };
         match known {
             // The same node with the same invite: it has restarted, and takes no further use.
             Some((admission, chain)) if chain == grant.chain => Ok((grant.role, admission, grant.chain)),
             _ => {
                 consume(&mut acting.uses, &grant)?;
-                let admission = acting.next_admission;
-                acting.next_admission = admission.saturating_add(1);
-                Ok((grant.role, admission, grant.chain))
+                Ok((grant.role, region.admission(), grant.chain))
             }
         }
     }
@@ -74,8 +73,8 @@ impl<S: Suite> Room<S> {
     }
 
     fn has_place(&self, profile: &Profile) -> bool {
-        let Some(acting) = &self.acting else { return false };
-        acting.directory.len() < MEMBERS_MAX
+        let Some(region) = &self.region else { return false };
+        region.directory.len() < MEMBERS_MAX
             && self.any_slot_free(profile.children_max > 0 && !profile.addresses.is_empty())
     }
 
@@ -83,33 +82,36 @@ impl<S: Suite> Room<S> {
         let role = role.min(Role::Moderator);
         let statement = self.certify(node, role, admission, chain);
         let name = profile.name.as_str().to_owned();
-        let Some(acting) = &mut self.acting else { return };
+        let now = self.now;
+        let (Some(acting), Some(region)) = (&self.acting, &mut self.region) else { return };
         let charter = acting.charter.clone();
-        let known = acting.directory.get_mut(&node);
-        let new = known.is_none();
+        let directory = &mut region.directory;
+        let known = directory.get(&node).map(|member| (member.admission == admission, member.parent().is_some()));
         match known {
-            Some(member) => {
-                member.profile = profile;
-                member.role = role;
-                member.linked = true;
-                member.lost_since = None;
-                if member.admission != admission {
-                    *member = Member::new(member.profile.clone(), role, admission, chain);
-                }
+            Some((true, _)) => {
+                directory.change(&node, now, |member| {
+                    member.profile = profile;
+                    member.role = role;
+                    member.presence = Presence::Linked;
+                });
             }
-            None => {
-                acting.directory.insert(node, Member::new(profile, role, admission, chain));
-            }
+            _ => directory.insert(Member::new(node, profile, role, admission, chain, now), now),
         }
         let Some((epoch, key)) = self.key.clone() else { return };
         let admitted = Admitted { charter, certificate: statement, epoch, key };
         self.send(node, &Control::Admitted(Box::new(admitted)));
-        self.send_state(node);
-        if new {
+        if known.is_none() {
             self.event(Event::MemberJoined { peer: node, name, role });
             self.members_changed();
         }
-        self.offer_candidates(node);
+        // One that is back only to ask for something has its place and the state already.
+        if known != Some((true, true)) {
+            self.send_state(node);
+            if !self.children.has_provisional_slot() {
+                self.place(node, false);
+            }
+            self.offer_candidates(node);
+        }
     }
 
     /// Signs a certificate for a member.

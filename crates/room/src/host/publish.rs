@@ -7,7 +7,12 @@ use treehouse_invite::{Role, RoomState, Stage, StageMember};
 use treehouse_wire::{NodeId, Suite, limits::STAGE_MAX};
 
 use super::{TREE_OF_THREE_BELOW, TREE_OF_THREE_FROM};
-use crate::{api::RoomError, room::Room, timers::Timer};
+use crate::{
+    api::RoomError,
+    region::{Member, Slot},
+    room::Room,
+    timers::Timer,
+};
 
 /// Changes are coalesced to two states a second.
 const PUBLISH: Duration = Duration::from_millis(500);
@@ -32,7 +37,10 @@ impl<S: Suite> Room<S> {
     pub(crate) fn publish_state(&mut self) {
         let now = self.now;
         let Some((epoch, _)) = self.key else { return };
-        let Some(acting) = self.acting.as_mut().filter(|acting| acting.dirty) else { return };
+        let (Some(acting), Some(region)) = (&mut self.acting, &self.region) else { return };
+        if !acting.dirty {
+            return;
+        }
         let Some(stage) = Stage::new(acting.stage.values().cloned().collect()) else { return };
         acting.dirty = false;
         acting.published = Some(now);
@@ -42,7 +50,7 @@ impl<S: Suite> Room<S> {
             term: epoch.term,
             version: acting.version,
             epoch,
-            protection: acting.protection,
+            protection: region.directory.protection(),
             frames_per_packet: if acting.tree_of_three { 3 } else { 1 },
             recording: acting.recording,
             co_root: acting.co_root,
@@ -70,9 +78,9 @@ impl<S: Suite> Room<S> {
             name: self.name.clone(),
             claim: self.own_voice.as_ref().map(|voice| voice.claim),
         });
-        let acting = self.acting.as_mut().ok_or(RoomError::NotHost)?;
-        let listed = acting.directory.get(&node).filter(|member| member.hand.is_some());
-        let member = own.or_else(|| listed.map(|member| member.stage_member(node, member.hand)));
+        let (Some(acting), Some(region)) = (&mut self.acting, &self.region) else { return Err(RoomError::NotHost) };
+        let listed = region.directory.get(&node).filter(|member| member.hand.is_some());
+        let member = own.or_else(|| listed.map(|member| member.stage_member(member.hand)));
         let mut member = member.ok_or(RoomError::NoSuchHand)?;
         member.role = member.role.max(Role::Speaker);
         if acting.stage.len() >= STAGE_MAX && !acting.stage.contains_key(&node) {
@@ -100,9 +108,7 @@ impl<S: Suite> Room<S> {
             }
         } else {
             acting.stage.remove(&node);
-            if let Some(member) = acting.directory.get_mut(&node) {
-                member.hand = None;
-            }
+            self.change_member(&node, |member| member.hand = None);
         }
         self.publish_soon();
         Ok(())
@@ -118,8 +124,8 @@ impl<S: Suite> Room<S> {
 
     /// Three frames a packet down the tree once the audience is large, with hysteresis.
     pub(crate) fn choose_packetisation(&mut self) {
-        let Some(acting) = &mut self.acting else { return };
-        let audience = acting.directory.len().saturating_sub(acting.stage.len());
+        let (Some(acting), Some(region)) = (&mut self.acting, &self.region) else { return };
+        let audience = region.directory.len().saturating_sub(acting.stage.len());
         let three = if acting.tree_of_three { audience >= TREE_OF_THREE_BELOW } else { audience > TREE_OF_THREE_FROM };
         if acting.tree_of_three != three {
             acting.tree_of_three = three;
@@ -131,19 +137,24 @@ impl<S: Suite> Room<S> {
     ///
     /// Only a child of the host can be one: its only feed beside the stage must come before it in the order.
     pub(crate) fn choose_co_root(&mut self) {
-        let me = self.me;
-        let Some(acting) = &mut self.acting else { return };
-        let fits = |node: &NodeId| {
-            acting.directory.get(node).is_some_and(|of| {
-                of.may_feed() && of.parent == Some(me) && of.profile.children_max >= CO_ROOT_CHILDREN_MIN
+        let (Some(acting), Some(region)) = (&mut self.acting, &self.region) else { return };
+        let directory = &region.directory;
+        let fits = |slot: &Slot| {
+            directory.at(*slot).filter(|of| {
+                of.parent() == Some(Slot::SELF)
+                    && of.is_there()
+                    && of.is_capable()
+                    && of.profile.children_max >= CO_ROOT_CHILDREN_MIN
             })
         };
-        if acting.co_root.is_some_and(|node| fits(&node)) {
+        if acting.co_root.and_then(|node| directory.slot(&node)).is_some_and(|slot| fits(&slot).is_some()) {
             return;
         }
-        let settled = acting.directory.iter().filter(|(node, of)| fits(node) && of.placed_at.is_none());
-        let best = settled.max_by_key(|(_, of)| (of.profile.children_max, core::cmp::Reverse(of.admission)));
-        let chosen = best.map(|(node, _)| *node);
+        let children = directory.at(Slot::SELF).map_or(&[][..], Member::children);
+        let settled = children.iter().filter_map(fits).filter(|of| of.placed_at.is_none());
+        let settled = settled.filter(|of| of.proven);
+        let best = settled.max_by_key(|of| (of.profile.children_max, core::cmp::Reverse(of.admission)));
+        let chosen = best.map(|of| of.node);
         if acting.co_root == chosen {
             return;
         }
@@ -152,7 +163,7 @@ impl<S: Suite> Room<S> {
         if let Some(node) = chosen {
             self.introduce(node);
             // A new placement, for the rank of a root.
-            self.seek_request(node, &[]);
+            self.place(node, false);
         }
     }
 }

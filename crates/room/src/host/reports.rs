@@ -1,50 +1,16 @@
-//! What members report to the host: whom they are fed by, their hands, and that they are gone.
+//! What reaches the host: hands, and that members come and go.
 
 use treehouse_invite::{MediaClaim, Role};
-use treehouse_wire::{Control, NodeId, Suite, control::Rank};
+use treehouse_wire::{Control, NodeId, Suite};
 
-use super::LOST;
 use crate::{
     api::{Event, Offence},
     room::Room,
 };
 
-/// What a `Status` says.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Report {
-    pub(crate) parent: Option<NodeId>,
-    pub(crate) standby: Option<NodeId>,
-    pub(crate) rank: Rank,
-    pub(crate) feeds_given: u8,
-}
-
 impl<S: Suite> Room<S> {
-    pub(crate) fn status_report(&mut self, from: NodeId, report: Report) {
-        if !self.is_host() {
-            return self.offended(from, Offence::OutOfRole);
-        }
-        let parent_rank = report.parent.and_then(|parent| self.member_mut(&parent).map(|of| of.rank));
-        let Some(member) = self.member_mut(&from) else { return };
-        // While a placement is under way the report may still be of before; a parent in it ends the reservation.
-        if member.placed_at.is_none() || report.parent.is_some() {
-            if report.parent.is_some() {
-                member.placed_at = None;
-            }
-            member.parent = report.parent;
-            if report.standby.is_some() || member.placed_at.is_none() {
-                member.standby = report.standby;
-            }
-        }
-        member.rank = report.rank;
-        member.children = report.feeds_given;
-        // A leaf whose feed comes later in the order could take no child: it gets a rank that fits.
-        if report.feeds_given == 0 && parent_rank.is_some_and(|rank| rank >= report.rank) {
-            self.seek_request(from, &[]);
-        }
-    }
-
     pub(crate) fn hand_request(&mut self, from: NodeId, claim: Option<MediaClaim>) {
-        if !self.is_host() || self.member_mut(&from).is_none() {
+        if !self.is_host() || self.region.as_ref().is_none_or(|region| !region.directory.contains(&from)) {
             return self.offended(from, Offence::OutOfRole);
         }
         if claim.is_some_and(|claim| !claim.verify(&self.suite, &self.room, &from)) {
@@ -60,12 +26,12 @@ impl<S: Suite> Room<S> {
             let _ = if claim.is_some() { self.promote(node) } else { self.demote(node) };
             return;
         }
-        let Some(member) = self.member_mut(&node) else { return };
-        if member.hand == claim {
-            return;
-        }
-        member.hand = claim;
-        let (role, name) = (member.role, member.profile.name.as_str().to_owned());
+        let changed = self.change_member(&node, |member| {
+            let changed = member.hand != claim;
+            member.hand = claim;
+            changed.then(|| (member.role, member.profile.name.as_str().to_owned()))
+        });
+        let Some(Some((role, name))) = changed else { return };
         self.event(Event::Hand { peer: node, name, raised: claim.is_some() });
         // A stage that is full, or a key that is another's, leaves the hand up for the host to see.
         let _ = match claim {
@@ -75,44 +41,12 @@ impl<S: Suite> Room<S> {
         };
     }
 
-    pub(crate) fn host_link_down(&mut self, peer: NodeId) {
-        let now = self.now;
-        let Some(member) = self.member_mut(&peer) else { return };
-        member.linked = false;
-        member.lost_since = Some(now);
-    }
-
-    /// A member said goodbye.
-    pub(crate) fn member_left(&mut self, peer: NodeId) {
-        self.forget_member(peer, true);
-    }
-
-    fn forget_member(&mut self, peer: NodeId, polite: bool) {
-        let Some(acting) = &mut self.acting else { return };
-        if acting.directory.remove(&peer).is_none() {
-            return;
-        }
-        let staged = acting.stage.remove(&peer).is_some();
-        for member in acting.directory.values_mut() {
-            member.avoid.retain(|(node, _)| *node != peer);
-        }
-        self.event(Event::MemberLeft { peer, polite });
-        if staged {
-            self.publish_soon();
-        }
-        self.members_changed();
-    }
-
     /// Once a second, for the host.
     pub(crate) fn host_housekeeping(&mut self) {
-        let now = self.now;
-        let Some(acting) = &self.acting else { return };
-        let gone = acting.directory.iter().filter(|(_, of)| of.lost_since.is_some_and(|at| now.since(at) >= LOST));
-        let gone: Vec<NodeId> = gone.map(|(node, _)| *node).collect();
-        for node in gone {
-            self.forget_member(node, false);
+        if !self.is_host() {
+            return;
         }
-        self.expire_reservations();
+        self.keep_region();
         self.choose_co_root();
         self.link_stage();
         if self.certificate_ends_soon() {
@@ -121,8 +55,8 @@ impl<S: Suite> Room<S> {
     }
 
     pub(crate) fn members_changed(&mut self) {
-        let Some(acting) = &self.acting else { return };
-        self.members = u32::try_from(acting.directory.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let Some(region) = &self.region else { return };
+        self.members = u32::try_from(region.directory.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.event(Event::Members(self.members));
         self.choose_packetisation();
         self.choose_co_root();
@@ -130,8 +64,8 @@ impl<S: Suite> Room<S> {
 
     /// Tells a member of the stage, or a root, where the others are, and the others where it is.
     pub(crate) fn introduce(&mut self, node: NodeId) {
-        let Some(acting) = &self.acting else { return };
-        let contact_of = |node: &NodeId| acting.directory.get(node).map(|member| member.contact(*node));
+        let (Some(acting), Some(region)) = (&self.acting, &self.region) else { return };
+        let contact_of = |node: &NodeId| region.directory.get(node).map(crate::region::Member::contact);
         let Some(contact) = contact_of(&node) else { return };
         let others: Vec<NodeId> = acting
             .stage

@@ -1,0 +1,572 @@
+//! A region's members as its registry sees them: where they are, who feeds whom, where slots are free.
+//!
+//! The view follows what members report. It may be behind; then a parent declines, the member asks again, and nothing
+//! worse happens. Every change of one member costs time in the number of its own neighbours only.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+use treehouse_invite::{MediaClaim, Role, StageMember};
+use treehouse_wire::{
+    Contact, NodeId, NodeTag,
+    control::{Profile, Rank},
+};
+
+use super::{
+    cells::{Cells, Entry},
+    survival::leaves_soon,
+};
+use crate::{config::Protection, coordinates::Coordinate, time::Instant};
+
+/// Members that are not paired with one member again.
+const AVOID_MAX: usize = 8;
+/// Cost of one hop beside the network's, in microseconds.
+const HOP_US: u32 = 1000;
+/// Cost of a parent whose slots are all taken, in microseconds.
+const LOAD_US: f32 = 15_000.0;
+/// Cost of a parent that is sure to leave within five minutes, in microseconds.
+const LEAVES_US: f32 = 40_000.0;
+/// Half a round trip that nobody measured or can reckon, in microseconds.
+const UNKNOWN_US: u32 = 40_000;
+/// A newcomer feeds others after this, where there are as many free slots as members; sooner where there are fewer.
+const PROBATION: Duration = Duration::from_secs(120);
+
+/// A member's place in the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Slot(pub(crate) u32);
+
+impl Slot {
+    /// The registry's own.
+    pub(crate) const SELF: Slot = Slot(0);
+}
+
+/// Whether a member can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// By its own link.
+    Linked,
+    /// It closed its link and lives in the tree; it reported last at this time.
+    InTree(Instant),
+    /// Its link was lost at this time.
+    Lost(Instant),
+}
+
+/// One member as the registry sees it.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) node: NodeId,
+    pub(crate) profile: Profile,
+    pub(crate) role: Role,
+    pub(crate) admission: u32,
+    pub(crate) chain: [u8; 32],
+    pub(crate) presence: Presence,
+    pub(crate) joined: Instant,
+    /// It has stayed for long enough to have children.
+    pub(crate) proven: bool,
+    pub(crate) rank: Rank,
+    pub(crate) at: Option<Coordinate>,
+    /// Estimate of the one-way delay from the root, in microseconds.
+    pub(crate) delay_us: u32,
+    parent: Option<Slot>,
+    standby: Option<Slot>,
+    children: Vec<Slot>,
+    standing_by: Vec<Slot>,
+    /// Primary and live standby feeds that it reports to give.
+    pub(crate) reported: u8,
+    /// When it was last placed; until it reports, its slots are reserved.
+    pub(crate) placed_at: Option<Instant>,
+    /// Grows with each placement.
+    pub(crate) counter: u32,
+    pub(crate) round: u32,
+    /// Round trips that it measured, in milliseconds.
+    pub(crate) trips: Vec<(NodeId, Option<u16>)>,
+    pub(crate) offered_at: Option<Instant>,
+    /// When a better place was seen for it, and how often it was looked at.
+    pub(crate) gain_seen: Option<Instant>,
+    pub(crate) reviews: u8,
+    pub(crate) hand: Option<MediaClaim>,
+    /// Members that did not work out for it, and until when they are not proposed again.
+    avoid: Vec<(NodeId, Instant)>,
+    indexed: Option<Indexed>,
+}
+
+/// In which indexes a member stands, and the slots that it adds to the region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Indexed {
+    entry: Entry,
+    open: u32,
+    standby: bool,
+    displaceable: bool,
+}
+
+impl Member {
+    pub(crate) fn new(
+        node: NodeId,
+        profile: Profile,
+        role: Role,
+        admission: u32,
+        chain: [u8; 32],
+        joined: Instant,
+    ) -> Self {
+        Member {
+            node,
+            profile,
+            role,
+            admission,
+            chain,
+            presence: Presence::Linked,
+            joined,
+            proven: false,
+            rank: Rank { depth: u8::MAX, admission },
+            at: None,
+            delay_us: 0,
+            parent: None,
+            standby: None,
+            children: Vec::new(),
+            standing_by: Vec::new(),
+            reported: 0,
+            placed_at: None,
+            counter: 0,
+            round: 0,
+            trips: Vec::new(),
+            offered_at: None,
+            gain_seen: None,
+            reviews: 0,
+            hand: None,
+            avoid: Vec::new(),
+            indexed: None,
+        }
+    }
+
+    pub(crate) fn contact(&self) -> Contact {
+        Contact { node: self.node, addresses: self.profile.addresses.clone() }
+    }
+
+    pub(crate) fn stage_member(&self, claim: Option<MediaClaim>) -> StageMember {
+        StageMember { node: self.node, role: self.role, name: self.profile.name.clone(), claim }
+    }
+
+    pub(crate) fn parent(&self) -> Option<Slot> {
+        self.parent
+    }
+
+    pub(crate) fn standby(&self) -> Option<Slot> {
+        self.standby
+    }
+
+    pub(crate) fn children(&self) -> &[Slot] {
+        &self.children
+    }
+
+    /// Whether it feeds others, by what it reports or by where others were placed.
+    pub(crate) fn is_relay(&self) -> bool {
+        self.reported > 0 || !self.children.is_empty()
+    }
+
+    /// Whether others could connect to it and be fed.
+    pub(crate) fn is_capable(&self) -> bool {
+        !self.profile.addresses.is_empty() && self.profile.children_max > 0
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
+        !matches!(self.presence, Presence::Lost(_))
+    }
+
+    pub(crate) fn avoid(&mut self, node: NodeId, until: Instant) {
+        self.avoid.retain(|(of, _)| *of != node);
+        if self.avoid.len() >= AVOID_MAX {
+            self.avoid.remove(0);
+        }
+        self.avoid.push((node, until));
+    }
+
+    pub(crate) fn avoids(&self, node: &NodeId, now: Instant) -> bool {
+        self.avoid.iter().any(|(of, until)| of == node && *until > now)
+    }
+
+    pub(crate) fn trip_to(&self, node: &NodeId) -> Option<Duration> {
+        let trip = self.trips.iter().find(|(of, _)| of == node)?.1?;
+        Some(Duration::from_millis(u64::from(trip)))
+    }
+
+    /// Half the round trip to another, measured or reckoned, in microseconds.
+    pub(crate) fn way_us(&self, other: &Member) -> u32 {
+        if let Some(trip) = self.trip_to(&other.node) {
+            return u32::try_from(trip.as_micros() / 2).unwrap_or(u32::MAX);
+        }
+        match (&self.at, &other.at) {
+            (Some(a), Some(b)) => (a.distance_ms(b) * 500.0) as u32,
+            _ => UNKNOWN_US,
+        }
+    }
+}
+
+/// Which members a search goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Among {
+    /// Those with a free slot for a child.
+    Open,
+    /// Those with a free slot for a standby.
+    Standby,
+    /// Those whose slots are taken, one at least by a leaf.
+    Displaceable,
+}
+
+/// All members of a region, its registry first.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    members: Vec<Option<Member>>,
+    free: Vec<Slot>,
+    nodes: BTreeMap<NodeId, Slot>,
+    tags: BTreeMap<NodeTag, Slot>,
+    open: Cells,
+    standby: Cells,
+    displaceable: Cells,
+    /// Free slots for children in the region.
+    open_slots: u32,
+    protection: Protection,
+    /// Newcomers in the order of their coming, until their probation is over.
+    newcomers: VecDeque<(Instant, NodeId)>,
+}
+
+impl Directory {
+    /// A region of its registry alone, which may give this many feeds.
+    pub(crate) fn new(registry: Member, protection: Protection) -> Self {
+        let node = registry.node;
+        Directory {
+            members: vec![Some(registry)],
+            free: Vec::new(),
+            nodes: [(node, Slot::SELF)].into(),
+            tags: [(node.tag(), Slot::SELF)].into(),
+            open: Cells::default(),
+            standby: Cells::default(),
+            displaceable: Cells::default(),
+            open_slots: 0,
+            protection,
+            newcomers: VecDeque::new(),
+        }
+    }
+
+    /// Members without the registry.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len() - 1
+    }
+
+    pub(crate) fn protection(&self) -> Protection {
+        self.protection
+    }
+
+    pub(crate) fn slot(&self, node: &NodeId) -> Option<Slot> {
+        self.nodes.get(node).copied()
+    }
+
+    pub(crate) fn slot_of_tag(&self, tag: NodeTag) -> Option<Slot> {
+        self.tags.get(&tag).copied()
+    }
+
+    pub(crate) fn at(&self, slot: Slot) -> Option<&Member> {
+        self.members.get(slot.0 as usize)?.as_ref()
+    }
+
+    fn at_mut(&mut self, slot: Slot) -> Option<&mut Member> {
+        self.members.get_mut(slot.0 as usize)?.as_mut()
+    }
+
+    pub(crate) fn get(&self, node: &NodeId) -> Option<&Member> {
+        self.at(self.slot(node)?)
+    }
+
+    /// Whether it is a member other than the registry.
+    pub(crate) fn contains(&self, node: &NodeId) -> bool {
+        self.slot(node).is_some_and(|slot| slot != Slot::SELF)
+    }
+
+    /// Members without the registry.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().skip(1).flatten()
+    }
+
+    /// Changes a member, and sees to the indexes.
+    pub(crate) fn change<T>(
+        &mut self,
+        node: &NodeId,
+        now: Instant,
+        change: impl FnOnce(&mut Member) -> T,
+    ) -> Option<T> {
+        let slot = self.slot(node)?;
+        let changed = change(self.at_mut(slot)?);
+        self.index(slot, now);
+        Some(changed)
+    }
+
+    pub(crate) fn insert(&mut self, member: Member, now: Instant) {
+        self.remove(&member.node, now);
+        let (node, joined) = (member.node, member.joined);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.members.push(None);
+            Slot(self.members.len() as u32 - 1)
+        });
+        if let Some(place) = self.members.get_mut(slot.0 as usize) {
+            *place = Some(member);
+        }
+        self.nodes.insert(node, slot);
+        self.tags.insert(node.tag(), slot);
+        self.newcomers.push_back((joined, node));
+        self.index(slot, now);
+    }
+
+    /// Forgets a member; those that it fed have no parent until they say so.
+    pub(crate) fn remove(&mut self, node: &NodeId, now: Instant) -> Option<Member> {
+        let slot = self.slot(node).filter(|slot| *slot != Slot::SELF)?;
+        self.set_parent(slot, None, now);
+        self.set_standby(slot, None, now);
+        self.unindex(slot);
+        let member = self.members.get_mut(slot.0 as usize)?.take()?;
+        for child in &member.children {
+            if let Some(child) = self.at_mut(*child) {
+                child.parent = None;
+            }
+        }
+        for child in &member.standing_by {
+            if let Some(child) = self.at_mut(*child) {
+                child.standby = None;
+            }
+        }
+        self.nodes.remove(node);
+        if self.tags.get(&node.tag()) == Some(&slot) {
+            self.tags.remove(&node.tag());
+        }
+        self.free.push(slot);
+        Some(member)
+    }
+
+    pub(crate) fn set_parent(&mut self, slot: Slot, parent: Option<Slot>, now: Instant) {
+        let Some(before) = self.at_mut(slot).map(|of| core::mem::replace(&mut of.parent, parent)) else { return };
+        if before == parent {
+            return;
+        }
+        if let Some(before) = before {
+            self.change_at(before, now, |of| of.children.retain(|child| *child != slot));
+        }
+        if let Some(parent) = parent {
+            self.change_at(parent, now, |of| of.children.push(slot));
+        }
+        // Whether a standby is live, and whether a child can be displaced, hangs on whether it feeds others.
+        for changed in [before, parent].into_iter().flatten() {
+            let Some(member) = self.at(changed) else { continue };
+            for neighbour in [member.standby, member.parent].into_iter().flatten() {
+                self.index(neighbour, now);
+            }
+        }
+    }
+
+    pub(crate) fn set_standby(&mut self, slot: Slot, standby: Option<Slot>, now: Instant) {
+        let Some(before) = self.at_mut(slot).map(|of| core::mem::replace(&mut of.standby, standby)) else { return };
+        if before == standby {
+            return;
+        }
+        if let Some(before) = before {
+            self.change_at(before, now, |of| of.standing_by.retain(|child| *child != slot));
+        }
+        if let Some(standby) = standby {
+            self.change_at(standby, now, |of| of.standing_by.push(slot));
+        }
+    }
+
+    fn change_at(&mut self, slot: Slot, now: Instant, change: impl FnOnce(&mut Member)) {
+        if let Some(member) = self.at_mut(slot) {
+            change(member);
+        }
+        self.index(slot, now);
+    }
+
+    /// Feeds that a member gives in this view: children, live standbys, idle standbys.
+    fn load(&self, member: &Member) -> (u32, u32, u32) {
+        let live = |child: &&Slot| match self.protection {
+            Protection::All => true,
+            Protection::Relays => self.at(**child).is_some_and(Member::is_relay),
+            Protection::Off => false,
+        };
+        let live = member.standing_by.iter().filter(live).count() as u32;
+        (member.children.len() as u32, live, member.standing_by.len() as u32 - live)
+    }
+
+    /// Feeds to children that a member gives out of its slots: room is kept for standbys.
+    ///
+    /// Under `all` every member takes two feeds, so half the slots are for standbys; an odd slot goes to a child, since
+    /// leaves have slots for standbys too. Otherwise one slot stays free for a neighbour that repairs.
+    fn children_max(&self, slots: u32) -> u32 {
+        match self.protection {
+            Protection::All => slots.div_ceil(2),
+            Protection::Relays | Protection::Off => slots.saturating_sub(1).max(slots.min(1)),
+        }
+    }
+
+    /// Free slots of a member for children.
+    pub(crate) fn open_slots_of(&self, member: &Member) -> u32 {
+        let slots = u32::from(member.profile.children_max);
+        let (children, live, _) = self.load(member);
+        let taken = (children + live).max(u32::from(member.reported));
+        slots.saturating_sub(taken).min(self.children_max(slots).saturating_sub(children))
+    }
+
+    /// Whether a member has any slot, those kept for standbys included.
+    pub(crate) fn has_slot(&self, member: &Member) -> bool {
+        let (children, live, _) = self.load(member);
+        (children + live).max(u32::from(member.reported)) < u32::from(member.profile.children_max)
+    }
+
+    fn has_standby_slot(&self, member: &Member) -> bool {
+        let slots = u32::from(member.profile.children_max);
+        let (children, live, idle) = self.load(member);
+        match self.protection {
+            Protection::All => children + live < slots,
+            // An idle standby takes a slot only when it has to carry.
+            Protection::Relays | Protection::Off => children + live + idle.div_ceil(4) < slots,
+        }
+    }
+
+    /// Whether a member can feed others now.
+    fn may_feed(&self, slot: Slot, member: &Member) -> bool {
+        let placed = slot == Slot::SELF || member.parent.is_some();
+        placed && member.is_there() && member.is_capable()
+    }
+
+    /// How long a newcomer feeds nobody: newcomers are the likeliest to leave again. Spare slots shorten it.
+    pub(crate) fn probation(&self) -> Duration {
+        let spare = f64::from(self.open_slots) / self.nodes.len() as f64;
+        if spare < 0.25 { Duration::ZERO } else { PROBATION.mul_f64(spare.min(1.0)) }
+    }
+
+    /// The part of a parent's score that is the same for every child, in microseconds.
+    fn cost_us(&self, slot: Slot, member: &Member, now: Instant) -> u32 {
+        let slots = f32::from(member.profile.children_max.max(1));
+        let (children, live, idle) = self.load(member);
+        let share = ((children + live) as f32 + 0.25 * idle as f32) / slots;
+        let leaves = if slot == Slot::SELF { 0.0 } else { leaves_soon(now.since(member.joined)) };
+        let extra = LOAD_US * share.min(1.0).powi(2) + LEAVES_US * leaves;
+        member.delay_us.saturating_add(HOP_US).saturating_add(extra as u32)
+    }
+
+    fn unindex(&mut self, slot: Slot) {
+        let Some(indexed) = self.at_mut(slot).and_then(|of| of.indexed.take()) else { return };
+        if indexed.open > 0 {
+            self.open.remove(indexed.entry, slot);
+            self.open_slots -= indexed.open;
+        }
+        if indexed.standby {
+            self.standby.remove(indexed.entry, slot);
+        }
+        if indexed.displaceable {
+            self.displaceable.remove(indexed.entry, slot);
+        }
+    }
+
+    /// Puts a member where it belongs in the indexes.
+    pub(crate) fn index(&mut self, slot: Slot, now: Instant) {
+        let Some(member) = self.at(slot) else { return };
+        let indexed = self.may_feed(slot, member).then(|| {
+            let open = if member.proven { self.open_slots_of(member) } else { 0 };
+            let leaf = |child: &&Slot| self.at(**child).is_some_and(|of| !of.is_relay());
+            Indexed {
+                entry: Entry::new(&member.at.unwrap_or_default(), self.cost_us(slot, member, now)),
+                open,
+                standby: self.has_standby_slot(member),
+                displaceable: member.proven && open == 0 && member.children.iter().any(|child| leaf(&child)),
+            }
+        });
+        if member.indexed == indexed {
+            return;
+        }
+        self.unindex(slot);
+        if let Some(indexed) = indexed {
+            if indexed.open > 0 {
+                self.open.insert(indexed.entry, slot);
+                self.open_slots += indexed.open;
+            }
+            if indexed.standby {
+                self.standby.insert(indexed.entry, slot);
+            }
+            if indexed.displaceable {
+                self.displaceable.insert(indexed.entry, slot);
+            }
+        }
+        if let Some(member) = self.at_mut(slot) {
+            member.indexed = indexed;
+        }
+    }
+
+    /// Free slots for children, those of members that are being placed or on probation included.
+    pub(crate) fn slots_in_sight(&self) -> u32 {
+        let waiting = self.newcomers.iter().filter_map(|(_, node)| self.get(node));
+        let waiting = waiting.filter(|member| !member.proven && member.is_capable() && member.is_there());
+        self.open_slots + waiting.map(|member| self.open_slots_of(member)).sum::<u32>()
+    }
+
+    /// Lets those feed others whose probation is over.
+    pub(crate) fn admit_newcomers(&mut self, now: Instant) {
+        while let Some((joined, node)) = self.newcomers.front().copied() {
+            let member = self.get(&node).filter(|member| member.joined == joined);
+            if member.is_some() && now.since(joined) < self.probation() {
+                break;
+            }
+            self.newcomers.pop_front();
+            self.change(&node, now, |member| member.proven = true);
+        }
+    }
+
+    /// Looks again at some members, whose age has changed what they cost.
+    pub(crate) fn age(&mut self, now: Instant) {
+        self.admit_newcomers(now);
+        let (count, seconds) = (self.members.len(), now.as_micros() / 1_000_000);
+        let looked_at = count.div_ceil(64).min(256);
+        let first = (seconds as usize).wrapping_mul(looked_at) % count;
+        for look in first..first + looked_at {
+            self.index(Slot((look % count) as u32), now);
+        }
+    }
+
+    /// The whole score of a parent for a member, in microseconds.
+    pub(crate) fn score_us(&self, parent: Slot, member: &Member, now: Instant) -> Option<u32> {
+        let of = self.at(parent)?;
+        let cost_us = of.indexed.map_or_else(|| self.cost_us(parent, of, now), |indexed| indexed.entry.cost_us);
+        Some(cost_us.saturating_add(member.way_us(of)))
+    }
+
+    /// The best feeds for a member, best first, of those that fit.
+    pub(crate) fn best(
+        &self,
+        among: Among,
+        slot: Slot,
+        wanted: usize,
+        now: Instant,
+        fits: impl Fn(Slot, &Member) -> bool,
+    ) -> Vec<(u32, Slot)> {
+        let Some(member) = self.at(slot) else { return Vec::new() };
+        let cells = match among {
+            Among::Open => &self.open,
+            Among::Standby => &self.standby,
+            Among::Displaceable => &self.displaceable,
+        };
+        cells.best(member.at.as_ref(), wanted, |other| {
+            let of = self.at(other)?;
+            let earlier = !member.is_relay() || of.rank < member.rank;
+            (other != slot && earlier && fits(other, of)).then(|| self.score_us(other, member, now))?
+        })
+    }
+
+    /// Members all over the network, for a newcomer to find out where it is.
+    pub(crate) fn landmarks(&self, first: usize, wanted: usize) -> Vec<Slot> {
+        let mut found = self.standby.spread(first, wanted);
+        found.retain(|slot| self.at(*slot).is_some_and(|member| member.at.is_some()));
+        found
+    }
+
+    /// The nodes between a member and the roots, itself first; the registry ends it and is left out.
+    pub(crate) fn above(&self, slot: Slot) -> impl Iterator<Item = Slot> + '_ {
+        let up = move |slot: &Slot| self.at(*slot).and_then(|member| member.parent);
+        core::iter::successors(Some(slot), up)
+            .take(treehouse_wire::limits::PATH_MAX)
+            .take_while(|slot| *slot != Slot::SELF)
+    }
+}

@@ -1,0 +1,474 @@
+//! Placement: which member feeds which, with a slot for each, near in the network.
+//!
+//! A parent is scored by the delay at it, the way to it, its load, and how likely it is to leave soon (see
+//! [`Directory::score_us`]). A newcomer first measures landmarks all over the network and so learns where it is; then the best
+//! parents by coordinates and one at random; then it takes the best by measurement. A capable member may take the slot of a leaf
+//! and adopt it: relays belong above leaves. What was placed in a hurry is reviewed later, at first soon, then ever more rarely.
+
+use core::time::Duration;
+
+use treehouse_wire::{
+    Contact, Control, List, NodeId, Suite,
+    control::{Placement, Rank},
+    limits::CANDIDATES_MAX,
+};
+
+use super::{
+    RESERVED,
+    directory::{Among, Directory, Member, Presence, Slot},
+};
+use crate::{api::Offence, coordinates::Coordinate, room::Room, time::Instant};
+
+/// Candidates that a member measures which knows where it is; one of them is drawn at random.
+const OFFERED: usize = 3;
+/// Spare members that come with a placement.
+const SPARES: usize = 3;
+/// Standbys among which the one that shares least with the parent is taken.
+const STANDBYS: usize = 12;
+/// A member that has not answered an offer after this is placed without.
+const ANSWER: Duration = Duration::from_secs(3);
+/// A member that did not work out for another is not proposed to it again for this long.
+const FAILED: Duration = Duration::from_secs(10);
+/// And one that it could not even reach for this long.
+const UNREACHABLE: Duration = Duration::from_secs(60);
+/// A leaf is displaced only where that gains this much over a free slot, in microseconds.
+const DISPLACE_US: u32 = 8_000;
+/// A member moves only to gain this much, in microseconds, and this share.
+const GAIN_US: u32 = 20_000;
+const GAIN_SHARE: u32 = 5;
+/// And only if the gain is seen twice, this far apart, in seconds; the second time is awaited until the other.
+const CONFIRM_S: u16 = 10;
+const CONFIRM_MAX: Duration = Duration::from_secs(90);
+/// A place is looked at again after this at first, doubling up to the other, in seconds.
+const REVIEW_S: u16 = 20;
+const REVIEW_MAX_S: u16 = 640;
+/// Round trips remembered for a member.
+const TRIPS_MAX: usize = 12;
+
+/// Where a member is to go.
+struct Choice {
+    parent: Slot,
+    adopts: Option<Slot>,
+    standby: Option<Slot>,
+    spares: Vec<Slot>,
+    rank: Rank,
+    delay_us: u32,
+}
+
+/// A way to be fed: a parent, and the leaf that makes way there.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    score_us: u32,
+    parent: Slot,
+    adopts: Option<Slot>,
+}
+
+/// The directory while one member is placed.
+struct View<'a> {
+    directory: &'a Directory,
+    slot: Slot,
+    member: &'a Member,
+    co_root: Option<Slot>,
+    now: Instant,
+}
+
+impl View<'_> {
+    /// Whether a node may feed the member at all.
+    fn fits(&self, slot: Slot, of: &Member) -> bool {
+        slot == Slot::SELF
+            || !self.member.is_relay()
+            || self.directory.above(slot).all(|above| above != self.slot) && of.rank < self.member.rank
+    }
+
+    /// Members with a free slot that may feed this one, best first; those that did not work out lately only where there is
+    /// no other.
+    fn open(&self, wanted: usize) -> Vec<(u32, Slot)> {
+        let best = |fits: &dyn Fn(Slot, &Member) -> bool| {
+            self.directory
+                .best(Among::Open, self.slot, wanted, self.now, |slot, of| self.fits(slot, of) && fits(slot, of))
+        };
+        let found = best(&|_, of| !self.member.avoids(&of.node, self.now));
+        if found.is_empty() { best(&|_, _| true) } else { found }
+    }
+
+    /// The best way to be fed: a free slot, or that of a leaf.
+    fn ways(&self, open: &[(u32, Slot)]) -> Option<Way> {
+        let free = open.first().map(|(score_us, parent)| Way { score_us: *score_us, parent: *parent, adopts: None });
+        let ripe = self.member.proven;
+        if !self.member.is_capable() || !ripe && free.is_some() {
+            return free.or_else(|| self.kept_for_standbys());
+        }
+        let among = Among::Displaceable;
+        let fits = |slot: Slot, of: &Member| self.fits(slot, of) && !self.member.avoids(&of.node, self.now);
+        let found = self.directory.best(among, self.slot, 4, self.now, fits);
+        let displaced = found
+            .into_iter()
+            .find_map(|(score_us, parent)| Some(Way { score_us, parent, adopts: Some(self.leaf_of(parent)?) }));
+        match (free, displaced) {
+            (Some(free), Some(displaced)) if free.score_us <= displaced.score_us.saturating_add(DISPLACE_US) => {
+                Some(free)
+            }
+            (_, Some(displaced)) => Some(displaced),
+            (free, None) => free.or_else(|| self.kept_for_standbys()),
+        }
+    }
+
+    /// The leaf of a parent that this member would adopt: one that cannot feed others, the nearest.
+    fn leaf_of(&self, parent: Slot) -> Option<Slot> {
+        let children = self.directory.at(parent)?.children().iter().copied();
+        let leaves = children.filter_map(|slot| Some((slot, self.directory.at(slot)?)));
+        let leaves = leaves.filter(|(slot, of)| *slot != self.slot && !of.is_relay() && of.placed_at.is_none());
+        leaves.min_by_key(|(slot, of)| (of.is_capable(), self.member.way_us(of), *slot)).map(|(slot, _)| slot)
+    }
+
+    /// A slot that is kept for standbys is better used than a member left in silence.
+    fn kept_for_standbys(&self) -> Option<Way> {
+        let fits = |slot: Slot, of: &Member| self.fits(slot, of) && self.directory.has_slot(of);
+        let found = self.directory.best(Among::Standby, self.slot, 1, self.now, fits);
+        found.first().map(|(score_us, parent)| Way { score_us: *score_us, parent: *parent, adopts: None })
+    }
+
+    /// The root that a node hangs from: the registry or the co-root. Feeds from both survive the death of either.
+    fn root_of(&self, slot: Slot) -> Slot {
+        let co_root = self.co_root;
+        self.directory.above(slot).find(|above| Some(*above) == co_root).unwrap_or(Slot::SELF)
+    }
+
+    /// The best standby: earlier in the order where possible, and sharing no relay with the parent's path.
+    fn standby(&self, parent: Slot, rank: Rank) -> Option<Slot> {
+        let shared: Vec<Slot> = self.directory.above(parent).filter(|slot| Some(*slot) != self.co_root).collect();
+        let siblings = self.directory.at(parent).map_or(&[][..], Member::children);
+        let taken: Vec<Slot> = siblings.iter().filter_map(|slot| self.directory.at(*slot)?.standby()).collect();
+        let root = self.root_of(parent);
+        let avoids = |of: &Member| self.member.avoids(&of.node, self.now);
+        let fits = |slot: Slot, of: &Member| slot != parent && self.fits(slot, of) && !avoids(of);
+        let found = self.directory.best(Among::Standby, self.slot, STANDBYS, self.now, fits);
+        let key = |(score_us, slot): &(u32, Slot)| {
+            // Relays can only stand behind those that come before them: the roots' slots are for them.
+            let is_root = *slot == Slot::SELF || Some(*slot) == self.co_root;
+            let late = self.directory.at(*slot).is_none_or(|of| of.rank >= rank);
+            let unfit = if self.member.is_relay() { late } else { is_root };
+            let overlaps = self.directory.above(*slot).any(|above| shared.contains(&above));
+            // Children of one parent that share a standby would all fall on it at once.
+            let siblings = taken.iter().filter(|standby| *standby == slot).count();
+            (unfit, overlaps, self.root_of(*slot) == root, siblings, *score_us, *slot)
+        };
+        found.iter().min_by_key(|of| key(of)).map(|(_, slot)| *slot)
+    }
+
+    fn contact(&self, slot: Slot) -> Option<Contact> {
+        self.directory.at(slot).map(Member::contact)
+    }
+
+    /// How good the member's present parent is for it.
+    fn present_us(&self) -> Option<u32> {
+        let parent = self.member.parent().filter(|parent| self.directory.at(*parent).is_some_and(Member::is_there))?;
+        self.directory.score_us(parent, self.member, self.now)
+    }
+
+    /// A way that is worth a move.
+    fn gain(&self) -> Option<Way> {
+        let present_us = self.present_us()?;
+        let way = self.ways(&self.open(2)).filter(|way| Some(way.parent) != self.member.parent())?;
+        let gain_us = present_us.saturating_sub(way.score_us);
+        (gain_us >= GAIN_US && gain_us >= present_us / GAIN_SHARE).then_some(way)
+    }
+
+    fn choose(&self, moves: bool) -> Option<Choice> {
+        let there = |slot: &Slot| self.directory.at(*slot).is_some_and(Member::is_there);
+        let open = self.open(1 + SPARES + 2);
+        // A parent that works stays, and only what is missing is assigned; unless the member is to move.
+        let kept = self.member.parent().filter(there).filter(|_| !moves || self.gain().is_none());
+        let way = match kept {
+            Some(parent) => Way { score_us: 0, parent, adopts: None },
+            None => self.ways(&open)?,
+        };
+        let parent = self.directory.at(way.parent)?;
+        let depth = if self.co_root == Some(self.slot) { 0 } else { parent.rank.depth.saturating_add(1) };
+        let admission = self.member.admission;
+        let rank = if self.member.is_relay() { self.member.rank } else { Rank { depth, admission } };
+        let kept = self.member.standby().filter(|standby| *standby != way.parent && there(standby));
+        let standby = kept.or_else(|| self.standby(way.parent, rank));
+        let above: Vec<Slot> = self.directory.above(way.parent).collect();
+        let apart = |slot: &Slot| *slot != way.parent && Some(*slot) != standby;
+        let mut spares: Vec<Slot> = open.iter().map(|(_, slot)| *slot).filter(apart).collect();
+        // Those that do not hang on the same relays come first.
+        spares.sort_by_key(|slot| self.directory.above(*slot).any(|of| above.contains(&of)));
+        spares.truncate(SPARES);
+        let delay_us = parent.delay_us.saturating_add(self.member.way_us(parent)).saturating_add(1000);
+        Some(Choice { parent: way.parent, adopts: way.adopts, standby, spares, rank, delay_us })
+    }
+}
+
+impl<S: Suite> Room<S> {
+    fn with_view<T>(&self, node: &NodeId, see: impl FnOnce(&View<'_>) -> T) -> Option<T> {
+        let directory = &self.region.as_ref()?.directory;
+        let slot = directory.slot(node)?;
+        let co_root = self.acting.as_ref().and_then(|acting| acting.co_root);
+        let co_root = co_root.and_then(|node| directory.slot(&node));
+        Some(see(&View { directory, slot, member: directory.at(slot)?, co_root, now: self.now }))
+    }
+
+    /// Whether one more member could be fed by anyone. One that feeds nobody may not take the last slot: the next one
+    /// that does could then not come in, and the room not grow.
+    pub(crate) fn any_slot_free(&self, relays: bool) -> bool {
+        let Some(region) = &self.region else { return false };
+        region.directory.slots_in_sight() > u32::from(!relays)
+    }
+
+    /// Offers a member candidates to measure: landmarks to one that does not know where it is, else the best and one at random.
+    pub(crate) fn offer_candidates(&mut self, node: NodeId) {
+        self.admit_newcomers();
+        let random = self.rng.next_u32() as usize;
+        let Some(contacts) = self.with_view(&node, |view| {
+            let mut chosen: Vec<Slot> = if view.member.at.is_some() {
+                let open = view.open(OFFERED + 4);
+                let mut chosen: Vec<Slot> = view.ways(&open).map(|way| way.parent).into_iter().collect();
+                chosen.extend(
+                    open.iter()
+                        .map(|(_, slot)| *slot)
+                        .filter(|slot| !chosen.contains(slot))
+                        .take(OFFERED - 2)
+                        .collect::<Vec<_>>(),
+                );
+                let others: Vec<Slot> =
+                    open.iter().map(|(_, slot)| *slot).filter(|slot| !chosen.contains(slot)).collect();
+                chosen.extend(others.get(random % others.len().max(1)));
+                chosen
+            } else {
+                let mut chosen = view.directory.landmarks(random, CANDIDATES_MAX - 1);
+                chosen.retain(|slot| *slot != Slot::SELF && *slot != view.slot);
+                chosen.push(Slot::SELF);
+                chosen
+            };
+            chosen.truncate(CANDIDATES_MAX);
+            chosen.iter().filter_map(|slot| view.contact(*slot)).collect::<Vec<_>>()
+        }) else {
+            return;
+        };
+        let now = self.now;
+        let round = self.change_member(&node, |member| {
+            member.round = member.round.wrapping_add(1);
+            member.offered_at = Some(now);
+            member.round
+        });
+        if let Some(round) = round {
+            self.send(node, &Control::Offer { round, candidates: List::truncated(contacts) });
+        }
+    }
+
+    pub(crate) fn measured(&mut self, from: NodeId, round: u32, trips: &[(NodeId, Option<u16>)]) {
+        if self.region.is_none() {
+            return self.offended(from, Offence::OutOfRole);
+        }
+        let now = self.now;
+        let answered = self.change_member(&from, |member| {
+            let answers = member.round == round && member.offered_at.take().is_some();
+            if answers {
+                for (node, trip) in trips {
+                    member.trips.retain(|(of, _)| of != node);
+                    member.trips.push((*node, *trip));
+                    if trip.is_none() {
+                        member.avoid(*node, now.after(UNREACHABLE));
+                    }
+                }
+                let excess = member.trips.len().saturating_sub(TRIPS_MAX);
+                member.trips.drain(..excess);
+            }
+            (answers, member.at.is_none(), member.gain_seen.is_some())
+        });
+        let Some((true, newcomer, moves)) = answered else { return };
+        if newcomer && self.locate(from) && self.has_better_unmeasured(from) {
+            return self.offer_candidates(from);
+        }
+        self.place(from, moves);
+    }
+
+    /// Reckons where a newcomer is from what it measured.
+    fn locate(&mut self, node: NodeId) -> bool {
+        let Some(region) = &self.region else { return false };
+        let Some(member) = region.directory.get(&node) else { return false };
+        let sample = |(of, trip): &(NodeId, Option<u16>)| {
+            let at = region.directory.get(of)?.at?;
+            Some((Duration::from_millis(u64::from((*trip)?.max(1))), at))
+        };
+        let samples: Vec<_> = member.trips.iter().filter_map(sample).collect();
+        let Some(found) = Coordinate::locate(&samples, &mut self.rng) else { return false };
+        self.change_member(&node, |member| member.at = Some(found));
+        true
+    }
+
+    /// Whether the best place by coordinates is with a member that was not measured.
+    fn has_better_unmeasured(&self, node: NodeId) -> bool {
+        let unmeasured = |view: &View<'_>| {
+            let best = view.ways(&view.open(1))?;
+            let parent = view.directory.at(best.parent)?;
+            Some(!view.member.trips.iter().any(|(of, _)| *of == parent.node))
+        };
+        self.with_view(&node, unmeasured).flatten().unwrap_or(false)
+    }
+
+    /// Places a member that asks, now; those that did not work out for it are not proposed again.
+    pub(crate) fn seek_request(&mut self, from: NodeId, failed: &[NodeId], review: bool) {
+        if self.region.is_none() {
+            return self.offended(from, Offence::OutOfRole);
+        }
+        let (me, now) = (self.me, self.now);
+        if self
+            .change_member(&from, |member| {
+                for node in failed.iter().filter(|node| **node != me) {
+                    member.avoid(*node, now.after(FAILED));
+                }
+            })
+            .is_none()
+        {
+            return;
+        }
+        self.forget_failed_feeds(from, failed);
+        if review { self.review(from) } else { self.place(from, false) }
+    }
+
+    fn forget_failed_feeds(&mut self, node: NodeId, failed: &[NodeId]) {
+        let now = self.now;
+        let Some(region) = &mut self.region else { return };
+        let directory = &mut region.directory;
+        let Some(slot) = directory.slot(&node) else { return };
+        let failed: Vec<Slot> = failed.iter().filter_map(|node| directory.slot(node)).collect();
+        if directory.at(slot).and_then(Member::parent).is_some_and(|parent| failed.contains(&parent)) {
+            directory.set_parent(slot, None, now);
+        }
+        if directory.at(slot).and_then(Member::standby).is_some_and(|standby| failed.contains(&standby)) {
+            directory.set_standby(slot, None, now);
+        }
+    }
+
+    /// Looks whether there is a better place for a member. It moves once a gain was seen twice, and by measurement.
+    fn review(&mut self, node: NodeId) {
+        let now = self.now;
+        let gains = self.with_view(&node, |view| view.gain().is_some()).unwrap_or(false);
+        let seen = self.change_member(&node, |member| {
+            let seen = member.gain_seen.filter(|at| now.since(*at) < CONFIRM_MAX);
+            member.gain_seen = if gains { Some(seen.unwrap_or(now)) } else { None };
+            member.reviews = if gains { 0 } else { member.reviews.saturating_add(1) };
+            seen
+        });
+        let confirmed = seen.flatten().is_some_and(|at| now.since(at) >= Duration::from_secs(u64::from(CONFIRM_S) - 1));
+        if gains && confirmed { self.offer_candidates(node) } else { self.place(node, false) }
+    }
+
+    /// Assigns parent, standby and spares; where no slot is free the member keeps asking.
+    pub(crate) fn place(&mut self, node: NodeId, moves: bool) {
+        self.admit_newcomers();
+        let now = self.now;
+        let Some(Some((placement, choice, slot))) = self.with_view(&node, |view| {
+            let choice = view.choose(moves)?;
+            Some((self.placement_of(view, &choice)?, choice, view.slot))
+        }) else {
+            return;
+        };
+        let Some(region) = &mut self.region else { return };
+        let directory = &mut region.directory;
+        directory.change(&node, now, |member| {
+            let moved = member.parent() != Some(choice.parent);
+            member.counter = placement.counter;
+            member.delay_us = choice.delay_us;
+            if moved || member.placed_at.is_some() {
+                member.placed_at = Some(now);
+            }
+            if moved {
+                member.gain_seen = None;
+                member.reviews = 0;
+            }
+            if !member.is_relay() {
+                member.rank = placement.rank;
+            }
+        });
+        directory.set_parent(slot, Some(choice.parent), now);
+        directory.set_standby(slot, choice.standby, now);
+        if let Some(leaf) = choice.adopts {
+            directory.set_parent(leaf, Some(slot), now);
+        }
+        directory.index(slot, now);
+        self.send(node, &Control::Placement(Box::new(placement)));
+    }
+
+    fn placement_of(&self, view: &View<'_>, choice: &Choice) -> Option<Placement> {
+        let node_of = |slot: Slot| view.directory.at(slot).map(|of| of.node);
+        Some(Placement {
+            counter: view.member.counter.saturating_add(1),
+            rank: choice.rank,
+            parent: view.contact(choice.parent)?,
+            adopts: choice.adopts.and_then(node_of),
+            standby: choice.standby.and_then(|standby| view.contact(standby)),
+            spares: List::truncated(choice.spares.iter().filter_map(|slot| view.contact(*slot))),
+            position: view.member.at.unwrap_or_default().to_wire(),
+            review_s: self.review_s(view),
+        })
+    }
+
+    /// When a member is to ask again whether there is a better place.
+    fn review_s(&self, view: &View<'_>) -> u16 {
+        let member = view.member;
+        if member.gain_seen.is_some() {
+            return CONFIRM_S;
+        }
+        let probation = view.directory.probation().saturating_sub(view.now.since(member.joined));
+        if member.is_capable() && !probation.is_zero() {
+            return u16::try_from(probation.as_secs()).unwrap_or(u16::MAX).saturating_add(1);
+        }
+        REVIEW_S.saturating_mul(1 << member.reviews.min(8)).min(REVIEW_MAX_S)
+    }
+
+    /// Lets those feed others whose probation is over, which spare slots that run out may end at any time.
+    fn admit_newcomers(&mut self) {
+        let now = self.now;
+        if let Some(region) = &mut self.region {
+            region.directory.admit_newcomers(now);
+        }
+    }
+
+    /// Frees slots that were reserved and never taken, places those that did not answer an offer, forgets who is gone.
+    pub(crate) fn keep_region(&mut self) {
+        let now = self.now;
+        let Some(region) = &mut self.region else { return };
+        region.directory.age(now);
+        let (mut unplaced, mut silent, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        for member in region.directory.iter() {
+            if member.placed_at.is_some_and(|at| now.since(at) > RESERVED) {
+                unplaced.push(member.node);
+            }
+            if member.offered_at.is_some_and(|at| now.since(at) > ANSWER) {
+                silent.push(member.node);
+            }
+            match member.presence {
+                Presence::Lost(at) if now.since(at) >= super::LOST => gone.push(member.node),
+                Presence::InTree(at) if now.since(at) >= super::SILENT => gone.push(member.node),
+                _ => {}
+            }
+        }
+        for node in unplaced {
+            region.directory.change(&node, now, |member| member.placed_at = None);
+            if let Some(slot) = region.directory.slot(&node) {
+                region.directory.set_parent(slot, None, now);
+                region.directory.set_standby(slot, None, now);
+            }
+        }
+        for node in silent {
+            self.change_member(&node, |member| member.offered_at = None);
+            self.place(node, false);
+        }
+        for node in gone {
+            self.forget_member(node, false);
+        }
+    }
+
+    /// Changes a member of the region, if there is such.
+    pub(crate) fn change_member<T>(&mut self, node: &NodeId, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
+        let now = self.now;
+        let directory = &mut self.region.as_mut()?.directory;
+        if !directory.contains(node) {
+            return None;
+        }
+        directory.change(node, now, change)
+    }
+}
