@@ -67,6 +67,11 @@ def u64(reader):
     return reader.varint(64)
 
 
+def i16(reader):
+    folded = reader.varint(16)
+    return -(folded + 1) // 2 if folded % 2 else folded // 2
+
+
 def array(count):
     return lambda reader: reader.take(count).hex()
 
@@ -117,6 +122,10 @@ def pair(first, second):
     return lambda reader: [first(reader), second(reader)]
 
 
+def repeated(item, count):
+    return lambda reader: [item(reader) for _ in range(count)]
+
+
 def enum(*variants):
     """Variants are names, or pairs of a name and the type of what follows."""
 
@@ -144,25 +153,56 @@ NODE = KEY = HASH = ROOM = array(32)
 SIGNATURE, TAG, VOICE, SALT = array(64), array(4), array(8), array(16)
 STATEMENT = struct_of(payload=blob(512), signature=SIGNATURE)
 EPOCH = struct_of(term=u16, number=u32)
-ADDRESSES = listing(blob(128), 6)
+ADDRESSES = listing(blob(128), 4)
 CONTACT = struct_of(node=NODE, addresses=ADDRESSES)
 NAME = text(48)
 RANK = struct_of(depth=u8, admission=u32)
+POSITION = struct_of(at=repeated(i16, 3), height=u16, error=u8)
 PROFILE = struct_of(name=NAME, addresses=ADDRESSES, children_max=u8)
 ROLES = ["Listener", "Speaker", "Moderator", "Host"]
 ROLE = enum(*ROLES)
 
 # --- Section 9 ------------------------------------------------------------------------------------------------------
 
-TICK = struct_of(path=listing(TAG, 32), rank=RANK, state=pair(u16, u32), repairing=flag, members=u32)
+TICK = struct_of(
+    path=listing(TAG, 32),
+    rank=RANK,
+    state=pair(u16, u32),
+    repairing=flag,
+    members=u32,
+    position=POSITION,
+    delay_ms=u16,
+)
+STATUS = struct_of(
+    parent=optional(TAG),
+    standby=optional(TAG),
+    rank=RANK,
+    children=u8,
+    standbys=u8,
+    slots=u8,
+    position=optional(POSITION),
+    delay_ms=u16,
+)
+REPORT = enum(("Status", struct_of(node=NODE, status=STATUS)), ("Gone", struct_of(node=NODE, polite=flag)))
+PLACEMENT = struct_of(
+    counter=u32,
+    rank=RANK,
+    parent=CONTACT,
+    adopts=optional(NODE),
+    standby=optional(CONTACT),
+    spares=listing(CONTACT, 3),
+    position=POSITION,
+    review_s=u16,
+)
 FAREWELL = enum("Leaving", "RoomClosed", "Unused", "Misbehaved")
 REFUSAL = enum(
     "Invalid", "OtherRoom", "Expired", "NotYetValid", "UsedUp", "NotGranted", "NotHost", "RoomFull", "Busy"
 )
 PURPOSE = enum("Primary", "LiveStandby", "IdleStandby", "Provisional", "Stage")
 DECLINE = enum("NotCertified", "Full", "Order", "NoFeed", "Leaving", "NotOnStage")
-SUBSCRIBE = {"certificate": STATEMENT, "purpose": PURPOSE, "relay": optional(RANK), "replay": flag}
-SUBSCRIBE["from"] = listing(pair(VOICE, u32), 16)
+ADOPTION = struct_of(leaf=NODE, addresses=ADDRESSES)
+SUBSCRIBE = {"certificate": STATEMENT, "purpose": PURPOSE, "relay": optional(RANK), "adopts": optional(ADOPTION)}
+SUBSCRIBE |= {"replay": flag, "from": listing(pair(VOICE, u32), 16)}
 CONTROL = enum(
     ("Ping", struct_of(nonce=u32)),
     ("Pong", struct_of(nonce=u32)),
@@ -171,18 +211,17 @@ CONTROL = enum(
     ("Resume", struct_of(certificate=STATEMENT, profile=PROFILE)),
     ("Admitted", struct_of(charter=STATEMENT, certificate=STATEMENT, epoch=EPOCH, key=KEY)),
     ("Refused", REFUSAL),
-    ("Seek", struct_of(failed=listing(NODE, 4))),
-    ("Offer", struct_of(round=u32, candidates=listing(CONTACT, 4))),
-    ("Measured", struct_of(round=u32, round_trip_ms=listing(pair(NODE, optional(u16)), 4))),
-    (
-        "Placement",
-        struct_of(counter=u32, rank=RANK, parent=CONTACT, standby=optional(CONTACT), spares=listing(CONTACT, 3)),
-    ),
-    ("Status", struct_of(parent=optional(NODE), standby=optional(NODE), rank=RANK, children=u8, standbys=u8)),
+    ("Seek", struct_of(failed=listing(NODE, 6), review=flag)),
+    ("Offer", struct_of(round=u32, candidates=listing(CONTACT, 6))),
+    ("Measured", struct_of(round=u32, round_trip_ms=listing(pair(NODE, optional(u16)), 6))),
+    ("Placement", PLACEMENT),
+    ("Status", STATUS),
+    ("Reports", listing(REPORT, 32)),
     ("Subscribe", struct_of(**SUBSCRIBE)),
     ("Subscribed", struct_of(purpose=PURPOSE, tick=TICK)),
     ("Declined", struct_of(purpose=PURPOSE, reason=DECLINE)),
     "Unsubscribe",
+    ("Moved", CONTACT),
     ("Tick", TICK),
     ("Hand", struct_of(claim=optional(pair(KEY, SIGNATURE)))),
     ("State", STATEMENT),
