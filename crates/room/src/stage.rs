@@ -67,9 +67,14 @@ impl<S: Suite> Room<S> {
     /// Tells the host about the hand: on change, and again after the link to it was lost.
     pub(crate) fn send_hand(&mut self) {
         let claim = self.own_voice.as_ref().map(|voice| (voice.claim.key, voice.claim.signature));
-        if !self.is_host() {
-            self.send(self.host, &Control::Hand { claim });
+        if self.is_host() {
+            return;
         }
+        if claim.is_some() && self.is_in() && !self.links.is_up(&self.host) {
+            // It is sent once the link is there.
+            return self.call_host();
+        }
+        self.send(self.host, &Control::Hand { claim });
     }
 
     /// The stage has changed, or who is root: makes the direct links that are missing, drops those of no use.
