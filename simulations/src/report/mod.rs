@@ -4,10 +4,15 @@
 //! interval over seeds and, between strategies, with the paired difference on the same seeds ([`crate::statistics`]).
 
 mod compare;
+mod curves;
 pub mod figures;
 mod groups;
+mod page;
+mod svg;
 mod targets;
+mod tree;
 
 pub use compare::{Comparison, Row, compare};
 pub use groups::{Group, World, load, worlds};
+pub use page::html;
 pub use targets::targets;
