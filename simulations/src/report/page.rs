@@ -132,24 +132,22 @@ fn plots(out: &mut String, world: &World) -> Result<(), ResultsError> {
     let axes = share("one-way delay, ms", "frames, %");
     card(out, "Delay", "Share of frames that came within a time, %", &lines(&axes, curves::delays(groups)?));
     let axes = time("frames within 400 ms, %");
-    card(
-        out,
-        "Delivery over time",
-        "Frames within 400 ms, %, by when they were captured",
-        &lines(&axes, curves::delivery(groups)?),
-    );
+    let note = "Frames within 400 ms, %, by when they were captured";
+    card(out, "Delivery over time", note, &lines(&axes, curves::delivery(groups)?));
     let axes = Axes { x: "hops from the host", has_marks: true, y_range: Some((0.0, 1.0)), ..time("members, %") };
     card(out, "Depth", "Share of members at each depth at the end, %", &lines(&axes, curves::depths(groups)?));
-    card(out, "Copies", "Packets that came for each that was new", &dots(groups, "copies"));
     let axes = Axes { y_range: Some((0.0, 0.1)), ..time("control traffic, kbit/s a member") };
     card(out, "Control bytes", "Control traffic over time, kbit/s a member", &lines(&axes, curves::control(groups)?));
-    card(out, "Control share", "Control bytes as a share of all, %", &dots(groups, "control_share_percent"));
-    let note = "For each hour that a listener listened; 200 ms and more beyond the speakers' own pauses";
-    card(out, "Outages", note, &dots(groups, "outages_per_listener_hour"));
     let axes = share("length of an outage, ms", "outages, %");
     card(out, "Repair", "Share of outages that were over within a time, %", &lines(&axes, curves::repairs(groups)?));
     let axes = share("from joining to first audio, ms", "newcomers, %");
     card(out, "Joins", "Share of newcomers that heard within a time, %", &lines(&axes, curves::joins(groups)?));
+    card(out, "Copies", "Packets that came for each that was new", &dots(groups, "copies"));
+    card(out, "Control share", "Control bytes as a share of all, %", &dots(groups, "control_share_percent"));
+    let note = "200 ms and more without sound, beyond the speakers' own pauses";
+    card(out, "Outages", note, &dots(groups, "outages_per_listener_hour"));
+    let note = "Frames due that a jitter buffer of the way's own delay and 100 ms would not play, %";
+    card(out, "Lost to a jitter target", note, &dots(groups, "lost_to_target_percent"));
     out.push_str("</div>\n");
     Ok(())
 }

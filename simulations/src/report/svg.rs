@@ -193,10 +193,13 @@ fn draw_labels(out: &mut String, lines: &[Line], scale: &Scale) {
     for (y, _, _) in &ends {
         places.push(places.last().map_or(*y, |above: &f64| y.max(above + LINE_HEIGHT)));
     }
-    let overflow = places.last().map_or(0.0, |last| (last - (HEIGHT - BOTTOM)).max(0.0));
+    let mut lowest = HEIGHT - BOTTOM;
+    for place in places.iter_mut().rev() {
+        *place = place.min(lowest);
+        lowest = *place - LINE_HEIGHT;
+    }
     let x = WIDTH - RIGHT + 14.0;
     for ((y, end, line), place) in ends.iter().zip(&places) {
-        let place = place - overflow;
         let class = line.colour % COLOURS;
         let _ = write!(out, "<path class=\"lead c{class}\" d=\"M{end:.1} {y:.1}L{:.1} {place:.1}\"/>", x - 3.0);
         let _ = write!(
