@@ -25,6 +25,10 @@ pub enum Command {
     Run(RunArgs),
     /// Run a scenario over lists of settings and seeds, on all cores or as a job array.
     Sweep(SweepArgs),
+    /// Compare runs or folders of results, paired by seed.
+    Compare(CompareArgs),
+    /// Write a page with plots of folders of results.
+    Report(ReportArgs),
     /// List the shipped scenarios, or print one.
     Scenarios(ScenariosArgs),
     /// Run the small variants of the shipped scenarios and compare them with what is committed.
@@ -92,6 +96,31 @@ pub enum Scheduler {
     Slurm,
 }
 
+/// Flags of `compare`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The folders, the one that the others are compared with first. One alone: the strategies in it.
+    #[arg(required = true, value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// Print lines of JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Folders of results, each of one run or of many.
+    #[arg(required = true, value_name = "DIR")]
+    pub folders: Vec<PathBuf>,
+    /// Where to write the page. Without it: report.html in the first folder.
+    #[arg(long, value_name = "FILE", conflicts_with = "targets")]
+    pub out: Option<PathBuf>,
+    /// Print the table of targets instead, as Markdown.
+    #[arg(long)]
+    pub targets: bool,
+}
+
 /// Flags of `scenarios`.
 #[derive(Debug, Args)]
 pub struct ScenariosArgs {
@@ -157,6 +186,9 @@ mod tests {
             "treehouse-sim sweep smoke --seeds 0",
             "treehouse-sim sweep smoke --threads 0",
             "treehouse-sim sweep smoke --emit cron",
+            "treehouse-sim compare",
+            "treehouse-sim report",
+            "treehouse-sim report out --targets --out page.html",
             "treehouse-sim fly",
         ] {
             assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");

@@ -3,7 +3,7 @@
 //! * [`args`]: the command line.
 //! * [`failure`]: why the program ends without success; [`interrupt`]: Ctrl-C; [`output`]: lines that may meet a closed pipe.
 //! * [`progress`]: how far a run or a sweep is, for a terminal, for a log, and for a program.
-//! * the commands: [`one`] (`run`), [`sweep`], [`scenarios`], [`baselines`].
+//! * the commands: [`one`] (`run`), [`sweep`], [`results`] (`compare` and `report`), [`scenarios`], [`baselines`].
 
 use std::process::ExitCode;
 
@@ -15,6 +15,7 @@ mod keys;
 mod one;
 mod output;
 mod progress;
+mod results;
 mod scenarios;
 mod summary;
 mod sweep;
@@ -26,6 +27,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Run(args) => one::run(&args),
         Command::Sweep(args) => sweep::run(&args),
+        Command::Compare(args) => results::compare(&args),
+        Command::Report(args) => results::report(&args),
         Command::Scenarios(args) => scenarios::run(&args),
         Command::Baselines(args) => baselines::run(&args),
     };

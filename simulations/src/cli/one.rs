@@ -36,10 +36,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         let advice = "this version runs packet mode only: --set mode=packet, and at most 20,000 members";
         return Err(Usage(format!("{} asks for flow mode; {advice}", scenario.name)).into());
     }
+    let stop = interrupt::watched().context("cannot watch for Ctrl-C")?;
     if let Some(folder) = &args.out {
         claim(folder)?;
     }
-    let stop = interrupt::watched().context("cannot watch for Ctrl-C")?;
     let begun = Instant::now();
     let seed = args.seed.unwrap_or(scenario.seed);
     let plan = Arc::new(scenario.plan(seed)?);
