@@ -131,7 +131,7 @@ fn figures(baseline: &Baseline) -> anyhow::Result<BTreeMap<String, String>> {
     let sets = baseline.set.iter().map(|given| setting(given)).collect::<Result<Vec<_>, _>>()?;
     let scenario = Scenario::load(&baseline.scenario, &sets)?;
     let plan = Arc::new(scenario.plan(scenario.seed)?);
-    let meta = one::meta(&baseline.scenario, &baseline.set, &scenario, &plan, scenario.seed)?;
+    let meta = one::meta(&baseline.scenario, &baseline.set, &scenario, &plan)?;
     let outcome = strategies::run_packets(scenario.strategy, &scenario.settings, plan, &mut |_| true);
     let mut figures = BTreeMap::new();
     flatten("", &serde_json::to_value(Summary::new(&meta, &outcome))?, &mut figures);

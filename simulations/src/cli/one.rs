@@ -14,7 +14,7 @@ use anyhow::{Context, anyhow};
 use treehouse_sim::{
     measure::Outcome,
     plan::Plan,
-    results::{self, Host, Meta, Summary, peak_rss_mib},
+    results::{self, Meta, Summary, peak_rss_mib},
     scenario::{Mode, Scenario, shipped},
     strategies,
 };
@@ -47,7 +47,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let (outcome, told) = simulate(&scenario, &plan, &stop, &mut progress);
     progress.end();
     told?;
-    let mut meta = meta(&args.scenario, &args.sets, &scenario, &plan, seed)?;
+    let mut meta = meta(&args.scenario, &args.sets, &scenario, &plan)?;
     meta.interrupted = outcome.ended_us < plan.duration_us;
     meta.wall_s = begun.elapsed().as_secs_f64();
     meta.rss_mib = peak_rss_mib();
@@ -97,29 +97,13 @@ fn interrupted(summary: &Summary, out: Option<&Path>) -> Interrupted {
 }
 
 /// What is known of a run before it: `given` and `sets` are what the scenario was loaded from.
-pub fn meta(given: &str, sets: &[String], scenario: &Scenario, plan: &Plan, seed: u64) -> anyhow::Result<Meta> {
+pub fn meta(given: &str, sets: &[String], scenario: &Scenario, plan: &Plan) -> anyhow::Result<Meta> {
     let known = shipped().iter().find(|(name, _)| *name == given).map(|(_, text)| (*text).to_owned());
     let text = known.map_or_else(|| fs::read_to_string(given), Ok);
     let strategy = serde_json::to_value(scenario.strategy)?.as_str().unwrap_or_default().to_owned();
-    let settings = serde_json::to_value(&scenario.settings)?.get(&strategy).cloned().unwrap_or_default();
     Ok(Meta {
-        scenario: scenario.name.clone(),
-        protection: settings.get("protection").and_then(|level| level.as_str()).map(str::to_owned),
-        strategy,
-        mode: match scenario.mode {
-            Mode::Packet => results::Mode::Packet,
-            Mode::Flow => results::Mode::Flow,
-        },
-        members: u64::from(scenario.members),
-        seed,
-        loss_share: Meta::loss_share_of(plan),
         scenario_text: text.with_context(|| format!("cannot read {given} again"))?,
         changes: sets.to_vec(),
-        settings,
-        version: Meta::this_version(),
-        host: Host::here(),
-        interrupted: false,
-        wall_s: 0.0,
-        rss_mib: None,
+        ..Meta::new(scenario, plan, &strategy)
     })
 }

@@ -13,7 +13,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{measure::Outcome, network::Loss, plan::Plan};
+use crate::{
+    measure::Outcome,
+    network::Loss,
+    plan::Plan,
+    scenario::{self, Scenario},
+};
 
 mod columns;
 mod hash;
@@ -131,7 +136,7 @@ pub struct Meta {
     pub seed: u64,
     /// Share of packets that a hop loses, 0 to 1.
     pub loss_share: f64,
-    /// The text of the scenario's file.
+    /// The scenario as TOML: the text of its file, or all of its keys where it came from none.
     pub scenario_text: String,
     /// What `--set` changed in it, as `key=value`, in the order given.
     pub changes: Vec<String>,
@@ -151,6 +156,32 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// Of a run of this strategy in a scenario, on this machine and before it begins.
+    pub fn new(scenario: &Scenario, plan: &Plan, strategy: &str) -> Self {
+        let of_strategies = serde_json::to_value(&scenario.settings).unwrap_or_default();
+        let settings = of_strategies.get(strategy).cloned().unwrap_or_default();
+        Meta {
+            scenario: scenario.name.clone(),
+            strategy: strategy.to_owned(),
+            protection: settings.get("protection").and_then(|level| level.as_str()).map(str::to_owned),
+            mode: match scenario.mode {
+                scenario::Mode::Packet => Mode::Packet,
+                scenario::Mode::Flow => Mode::Flow,
+            },
+            members: scenario.members.into(),
+            seed: plan.seed,
+            loss_share: Meta::loss_share_of(plan),
+            scenario_text: toml::to_string(scenario).unwrap_or_default(),
+            changes: Vec::new(),
+            settings,
+            version: Meta::this_version(),
+            host: Host::here(),
+            interrupted: false,
+            wall_s: 0.0,
+            rss_mib: None,
+        }
+    }
+
     /// The version that runs.
     pub fn this_version() -> String {
         env!("CARGO_PKG_VERSION").to_owned()
