@@ -1,7 +1,7 @@
 //! The event queue: a timing wheel whose buckets are sorted when they come up.
 //!
-//! Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987, with a calendar of [`BUCKETS`] buckets of
-//! [`WIDTH_US`] and one heap for what lies beyond. Events come out in the order of their time, and of their making where
+//! Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987, with a calendar of `BUCKETS` buckets of
+//! `WIDTH_US` and one heap for what lies beyond. Events come out in the order of their time, and of their making where
 //! the time is the same, which makes a run a function of its seed.
 
 use std::{cmp::Reverse, collections::BinaryHeap};

@@ -11,11 +11,12 @@ use treehouse_tests::tree;
 use crate::{assert_clean, assert_finds};
 
 /// Licences that let Treehouse be given out under MIT or Apache-2.0.
-const ALLOWED: [&str; 11] = [
+const ALLOWED: [&str; 12] = [
     "0BSD",
     "Apache-2.0",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "CC0-1.0",
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",

@@ -31,10 +31,13 @@ impl Entry {
     }
 }
 
+/// The members of a cube by cost, in microseconds.
+type Members = BTreeSet<(u32, Slot)>;
+
 /// Members by cube and cost.
 #[derive(Debug, Default)]
 pub(crate) struct Cells {
-    cubes: BTreeMap<Cube, BTreeSet<(u32, Slot)>>,
+    cubes: BTreeMap<Cube, Members>,
 }
 
 impl Cells {
@@ -77,7 +80,7 @@ impl Cells {
         wanted: usize,
         mut score: impl FnMut(Slot) -> Option<u32>,
     ) -> Vec<(u32, Slot)> {
-        let mut cubes: Vec<(u32, u32, &BTreeSet<(u32, Slot)>)> = self
+        let mut cubes: Vec<(u32, u32, &Members)> = self
             .cubes
             .iter()
             .map(|(cube, members)| {
