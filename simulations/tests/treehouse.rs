@@ -4,17 +4,35 @@ mod support;
 
 use std::sync::Arc;
 
-use support::plan;
+use support::{Everywhere, plan};
+use treehouse_room::Cheap;
 use treehouse_sim::{
     engine::Engine,
     measure::Outcome,
-    plan::Plan,
+    network::Delay,
+    plan::{Departure, Hostile, NodeIx, Plan, Spurt},
+    results,
     strategies::treehouse::{Protection, Settings, Treehouse},
+    strategy::Strategy,
 };
+use treehouse_wire::{Shipped, Suite};
 
 const SECOND_US: u64 = 1_000_000;
 
-/// A hundred members that come two a second, two thirds of them leaves, on a network that loses nothing.
+/// Sites on a line, a millisecond of propagation between neighbours.
+struct Line;
+
+impl Delay for Line {
+    fn one_way_us(&self, a: u32, b: u32) -> u64 {
+        2_000 + u64::from(a.abs_diff(b)) * 1_000
+    }
+
+    fn name(&self) -> &str {
+        "line"
+    }
+}
+
+/// A hundred members that come five a second, two thirds of them leaves, on a network that loses nothing.
 fn room(duration_us: u64) -> Plan {
     let mut plan = plan(100, duration_us);
     for (number, node) in (0_u64..).zip(&mut plan.nodes).skip(1) {
@@ -25,9 +43,27 @@ fn room(duration_us: u64) -> Plan {
     plan
 }
 
+/// The same on unequal ways with jitter, with a second speaker who pauses, and members that go, some of them rudely.
+fn busy_room(duration_us: u64) -> Plan {
+    let mut plan = room(duration_us);
+    plan.delay = Arc::new(Line);
+    plan.jitter_us = 1_000;
+    for number in (5..100).step_by(9) {
+        plan.nodes[number].leaves_us = Some(30 * SECOND_US + number as u64 * SECOND_US / 5);
+        plan.nodes[number].departure = if number % 2 == 0 { Departure::Polite } else { Departure::Crash };
+    }
+    let turn = |from_s: u64| Spurt { node: NodeIx(3), from_us: from_s * SECOND_US, until_us: (from_s + 2) * SECOND_US };
+    plan.talk.extend((32..50).step_by(4).map(turn));
+    plan.talk.sort_by_key(|spurt| spurt.from_us);
+    plan
+}
+
+fn start(plan: &Arc<Plan>, protection: Protection) -> Engine<Treehouse> {
+    Engine::new(Arc::clone(plan), |plan| Treehouse::new(plan, Settings { protection }))
+}
+
 fn run(plan: Plan, protection: Protection) -> Outcome {
-    let settings = Settings { protection };
-    Engine::new(Arc::new(plan), |plan| Treehouse::new(plan, settings)).run()
+    start(&Arc::new(plan), protection).run()
 }
 
 #[test]
@@ -39,5 +75,107 @@ fn a_hundred_members_hear_everything_on_a_quiet_network() {
             assert!(node.due > 1400, "{protection:?}: {number} {node:?}");
         }
         assert_eq!(outcome.outages, [], "{protection:?}");
+        let second = outcome.seconds[50];
+        assert_eq!((second.present, second.with_parent), (100, 99), "{protection:?}: {second:?}");
+        // A standby more for nobody, for relays, for everyone.
+        let copies: u64 = outcome.nodes.iter().skip(1).map(|node| node.copies).sum();
+        let fresh: u64 = outcome.nodes.iter().skip(1).map(|node| node.fresh).sum();
+        let copies = copies as f64 / fresh as f64;
+        let expected = match protection {
+            Protection::Off => 1.0..1.1,
+            Protection::Relays => 1.05..1.6,
+            Protection::All => 1.8..2.1,
+        };
+        assert!(expected.contains(&copies), "{protection:?}: {copies}");
     }
+}
+
+/// Runs a room until its busiest relay is killed, and on to the end.
+fn kill_a_relay(protection: Protection) -> (NodeIx, Outcome) {
+    // Ways so long that a repair, of 150 ms of silence and a round trip, is a silence that a listener notices.
+    let long = || Plan { delay: Arc::new(Everywhere(60_000)), ..room(45 * SECOND_US) };
+    let plan = Arc::new(long());
+    let mut engine = start(&plan, protection);
+    engine.run_until(33 * SECOND_US);
+    let parent = |node: u32| engine.strategy().place(NodeIx(node)).parent;
+    let children = |relay: u32| (1..100).filter(|node| parent(*node) == Some(NodeIx(relay))).count();
+    let relay = NodeIx((1..100).max_by_key(|relay| children(*relay)).expect("there are members"));
+    assert!(children(relay.0) >= 2, "{relay:?}");
+    // A run is a function of its plan: the same room again, in which that relay crashes a moment later.
+    let mut plan = long();
+    plan.nodes[relay.index()].leaves_us = Some(33 * SECOND_US);
+    plan.nodes[relay.index()].departure = Departure::Crash;
+    (relay, run(plan, protection))
+}
+
+#[test]
+fn with_live_standbys_a_relay_s_crash_loses_nothing() {
+    let (relay, outcome) = kill_a_relay(Protection::All);
+    for (number, node) in outcome.nodes.iter().enumerate().skip(1).filter(|(number, _)| *number != relay.index()) {
+        assert_eq!(node.on_time, node.due, "{number} {node:?}");
+    }
+    assert_eq!(outcome.outages, []);
+    assert!(outcome.counts["suspicions_silent"] > 0, "its children have noticed: {:?}", outcome.counts);
+}
+
+#[test]
+fn without_them_it_makes_an_outage_of_less_than_a_second() {
+    let (_, outcome) = kill_a_relay(Protection::Off);
+    assert!(!outcome.outages.is_empty(), "a crash without a live standby is heard: {:?}", outcome.counts);
+    let longest = outcome.outages.iter().map(|outage| outage.length_us).max();
+    assert!(longest.is_some_and(|length_us| length_us < SECOND_US), "{:?}", outcome.outages);
+    assert!(outcome.repairs.count() > 0);
+}
+
+#[test]
+fn one_plan_gives_one_outcome() {
+    let hash = || results::hash(&run(busy_room(60 * SECOND_US), Protection::Relays));
+    let first = hash();
+    assert_eq!(first, hash());
+    // Printed, so that a run under another profile can be held against it.
+    println!("hash of the busy room: {first}");
+}
+
+#[test]
+fn forgers_are_never_heard() {
+    let mut plan = room(60 * SECOND_US);
+    for number in (1..100).step_by(9) {
+        plan.nodes[number].hostile = Some(Hostile::Forge);
+    }
+    let outcome = run(plan, Protection::Relays);
+    assert!(outcome.counts["offences_forged"] > 0, "forged packets are noticed: {:?}", outcome.counts);
+    assert_eq!(outcome.counts.get("forged_frames_heard"), None);
+}
+
+/// The seed under which [`Cheap`] has the public key that [`Shipped`] has under another.
+fn same_key(seed: &[u8; 32]) -> [u8; 32] {
+    Shipped.public_key(&Shipped.signer(seed)).map(|byte| !byte)
+}
+
+/// What a run comes to, and everyone's parent, standby and depth after each second.
+fn watch<S: Suite>(plan: &Arc<Plan>, suite: S, seeds: fn(&[u8; 32]) -> [u8; 32]) -> (Vec<String>, Outcome) {
+    let settings = Settings { protection: Protection::Relays };
+    let mut engine = Engine::new(Arc::clone(plan), |plan| Treehouse::with_suite(plan, settings, suite, seeds));
+    let mut topology = Vec::new();
+    while engine.run_until(engine.net().now_us() + SECOND_US) {
+        let places = (0..plan.nodes.len() as u32).map(|node| engine.strategy().place(NodeIx(node)));
+        topology.push(format!("{:?}", places.collect::<Vec<_>>()));
+    }
+    (topology, engine.finish())
+}
+
+#[test]
+fn the_real_suite_gives_the_same_tree_and_the_same_deliveries_as_the_cheap_one() {
+    let plan = Arc::new(busy_room(40 * SECOND_US));
+    let (cheap_tree, cheap) = watch(&plan, Cheap, same_key);
+    let (real_tree, real) = watch(&plan, Shipped, |seed| *seed);
+    for (second, (cheap, real)) in cheap_tree.iter().zip(&real_tree).enumerate() {
+        assert_eq!(cheap, real, "after {second} s");
+    }
+    assert_eq!(cheap_tree.len(), real_tree.len());
+    assert!(cheap.delays.count() > 30_000, "there is something to compare");
+    assert_eq!(results::hash(&cheap), results::hash(&real));
+    assert_eq!(cheap.counts, real.counts);
+    assert_eq!(cheap.nodes, real.nodes);
+    assert_eq!(cheap.events, real.events);
 }
