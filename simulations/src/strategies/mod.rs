@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::{engine::Engine, measure::Outcome, plan::Plan, strategy::Strategy};
 
 pub mod gossipsub;
+pub mod hyparview;
+mod messages;
+pub mod plumtree;
 pub mod random_tree;
 pub mod star;
 pub mod treehouse;
@@ -24,6 +27,8 @@ pub enum Name {
     /// GossipSub.
     #[serde(rename = "gossipsub")]
     GossipSub,
+    /// Plumtree over HyParView.
+    Plumtree,
 }
 
 /// Settings of every strategy; a scenario has a section for each that it changes.
@@ -34,6 +39,10 @@ pub struct Settings {
     pub treehouse: treehouse::Settings,
     /// Of GossipSub.
     pub gossipsub: gossipsub::Settings,
+    /// Of Plumtree.
+    pub plumtree: plumtree::Settings,
+    /// Of the membership below Plumtree.
+    pub hyparview: hyparview::Settings,
 }
 
 /// A setting that makes no sense.
@@ -55,7 +64,9 @@ impl Settings {
     ///
     /// The first that does not.
     pub fn check(&self) -> Result<(), SettingsError> {
-        self.gossipsub.check()
+        self.gossipsub.check()?;
+        self.plumtree.check()?;
+        self.hyparview.check()
     }
 }
 
@@ -81,6 +92,10 @@ pub fn run_packets(
         Name::Star => drive(Engine::new(plan, |_| star::Star::default()), watch),
         Name::Treehouse => drive(Engine::new(plan, |plan| treehouse::Treehouse::new(plan, settings.treehouse)), watch),
         Name::GossipSub => drive(Engine::new(plan, |plan| gossipsub::GossipSub::new(plan, &settings.gossipsub)), watch),
+        Name::Plumtree => {
+            let make = |plan: &Arc<Plan>| plumtree::Plumtree::new(plan, settings.plumtree, settings.hyparview);
+            drive(Engine::new(plan, make), watch)
+        }
         Name::RandomTree => drive(Engine::new(plan, |plan| random_tree::RandomTree::new(plan)), watch),
     }
 }

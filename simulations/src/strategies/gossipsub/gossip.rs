@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rand::seq::SliceRandom;
 
-use super::{FORWARD_US, GossipSub, GossipTargets, ID_BYTES, Message, MessageIx, TOPIC_BYTES};
-use crate::{engine::Net, plan::NodeIx, strategy::Class};
+use super::{FORWARD_US, GossipSub, GossipTargets, ID_BYTES, Message, TOPIC_BYTES};
+use crate::{engine::Net, plan::NodeIx, strategies::messages::MessageIx, strategy::Class};
 
 /// Message ids in one IHAVE at most; `GossipSubMaxIHaveLength` of go-libp2p-pubsub.
 const IHAVE_MAX: usize = 5000;

@@ -28,9 +28,10 @@ use rand::RngExt;
 use crate::{
     engine::Net,
     plan::{NodeIx, Plan},
+    strategies::messages::{MessageIx, Published},
     strategy::{Class, Packet, Place, Strategy},
 };
-use node::{Node, Published};
+use node::Node;
 
 /// Around a message: the frame's length, the field heads of message, data and topic, and a topic of 32 bytes. The packet bears its own
 /// signature, so that the message has none (the policy StrictNoSign), and its id is a hash that is not sent.
@@ -51,9 +52,6 @@ const PUBLISH_US: u64 = 5_000_000;
 const DISCOVER_US: u64 = 1_000;
 /// Links that a node with too few asks for at one heartbeat.
 const DISCOVER_MAX: usize = 5;
-
-/// Number of a message in the order of publication.
-type MessageIx = u32;
 
 /// What nodes send.
 #[derive(Clone, Debug)]

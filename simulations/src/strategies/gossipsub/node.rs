@@ -1,9 +1,11 @@
-//! The state of one node, and the messages that there are.
+//! The state of one node.
 
 use rustc_hash::FxHashSet;
 
-use super::MessageIx;
-use crate::{plan::NodeIx, strategy::Packet};
+use crate::{
+    plan::NodeIx,
+    strategies::messages::{MessageIx, Seen},
+};
 
 /// How much a message's hops weigh in the mean.
 const HOPS_WEIGHT: f64 = 0.05;
@@ -93,64 +95,7 @@ impl Node {
             + (self.mesh.capacity() + self.dialing.capacity()) * size_of::<NodeIx>()
             + windows * size_of::<MessageIx>()
             + unwanted * size_of::<(MessageIx, NodeIx)>()
-            + self.seen.bits.capacity() * size_of::<u64>();
+            + self.seen.memory_bytes();
         bytes as u64
-    }
-}
-
-/// Which messages a node has seen: a bit for each since a time.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
-    from: MessageIx,
-    bits: Vec<u64>,
-}
-
-impl Seen {
-    fn new(from: MessageIx) -> Self {
-        Seen { from: from / 64 * 64, bits: Vec::new() }
-    }
-
-    pub fn contains(&self, message: MessageIx) -> bool {
-        let Some(at) = message.checked_sub(self.from) else { return true };
-        self.bits.get(at as usize / 64).is_some_and(|bits| bits >> (at % 64) & 1 == 1)
-    }
-
-    /// Whether it is new.
-    pub fn insert(&mut self, message: MessageIx) -> bool {
-        let Some(at) = message.checked_sub(self.from) else { return false };
-        let word = at as usize / 64;
-        if self.bits.len() <= word {
-            self.bits.resize(word + 1, 0);
-        }
-        let bit = 1 << (at % 64);
-        let is_new = self.bits[word] & bit == 0;
-        self.bits[word] |= bit;
-        is_new
-    }
-}
-
-/// All messages of the run, by their numbers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Published {
-    messages: Vec<(Packet, NodeIx, u64)>,
-}
-
-impl Published {
-    pub fn add(&mut self, packet: Packet, origin: NodeIx, now_us: u64) -> MessageIx {
-        self.messages.push((packet, origin, now_us));
-        self.messages.len() as MessageIx - 1
-    }
-
-    pub fn packet(&self, message: MessageIx) -> Packet {
-        self.messages[message as usize].0
-    }
-
-    pub fn origin(&self, message: MessageIx) -> NodeIx {
-        self.messages[message as usize].1
-    }
-
-    /// The first message published at a time or later.
-    pub fn first_since(&self, at_us: u64) -> MessageIx {
-        self.messages.partition_point(|(_, _, published_us)| *published_us < at_us) as MessageIx
     }
 }
