@@ -397,7 +397,8 @@ impl<S: Strategy> Engine<S> {
     }
 
     /// Ends the run where it is.
-    pub fn finish(self) -> Outcome {
+    pub fn finish(mut self) -> Outcome {
+        self.strategy.finish(&mut self.net);
         let (now_us, events) = (self.net.now_us, self.events);
         self.net.record.finish(now_us, events)
     }

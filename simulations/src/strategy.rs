@@ -106,6 +106,9 @@ pub trait Strategy: Sized {
     /// Whether it feeds others now, for scripts that make relays fail.
     fn is_relay(&self, node: NodeIx) -> bool;
 
+    /// The run ends: the last chance to add to the counts.
+    fn finish(&mut self, _net: &mut Net<Self>) {}
+
     /// Bytes of memory that its nodes take, if it counts them.
     fn memory_bytes(&self) -> Option<u64> {
         None

@@ -387,6 +387,12 @@ impl<S: Suite> Strategy for Treehouse<S> {
         tally::place(&room.view(), member.depth, |id| self.index.get(id).copied())
     }
 
+    fn finish(&mut self, net: &mut Net<Self>) {
+        for (name, count) in self.kinds.counts() {
+            net.count(name, count);
+        }
+    }
+
     fn is_relay(&self, node: NodeIx) -> bool {
         self.member(node).is_some_and(|member| member.feeds_others)
     }

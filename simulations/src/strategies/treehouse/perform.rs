@@ -114,9 +114,7 @@ impl<S: Suite> Treehouse<S> {
             }
             Output::Send { to, bytes } => {
                 let Some(to) = self.index.get(&to).copied() else { return };
-                let kind = self.kinds.name(&bytes);
-                net.count(kind, 1);
-                if tally::is_decline(kind) {
+                if self.kinds.sent(&bytes) {
                     net.count(tally::decline(&bytes), 1);
                 }
                 let len = (bytes.len() + LENGTH_BYTES) as u32;

@@ -9,6 +9,7 @@ use treehouse_wire::{
 use super::Treehouse;
 use crate::{engine::Net, plan::NodeIx, strategy::Place};
 
+/// The count of refused feeds.
 const DECLINED: &str = "sent_declined";
 
 /// Why a feed was not given, as a count.
@@ -24,39 +25,46 @@ pub(super) fn decline(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// Whether a count of messages is that of refused feeds.
-pub(super) fn is_decline(name: &str) -> bool {
-    name == DECLINED
-}
-
-/// Names of control messages by their first byte, which is their kind.
+/// Control messages sent, by their first byte, which is their kind.
 #[derive(Default)]
-pub(super) struct Kinds([Option<&'static str>; 32]);
+pub(super) struct Kinds([(Option<&'static str>, u64); 32]);
 
 impl Kinds {
-    /// The count that a message belongs to.
-    pub(super) fn name(&mut self, bytes: &[u8]) -> &'static str {
-        let Some(slot) = bytes.first().and_then(|kind| self.0.get_mut(usize::from(*kind))) else { return "sent_other" };
-        slot.get_or_insert_with(|| match Control::from_bytes(bytes) {
-            Ok(Control::Ping { .. } | Control::Pong { .. }) => "sent_ping",
-            Ok(Control::Tick(_)) => "sent_tick",
-            Ok(Control::Status { .. }) => "sent_status",
-            Ok(Control::Seek { .. }) => "sent_seek",
-            Ok(Control::Offer { .. }) => "sent_offer",
-            Ok(Control::Measured { .. }) => "sent_measured",
-            Ok(Control::Placement(_)) => "sent_placement",
-            Ok(Control::Subscribe(_)) => "sent_subscribe",
-            Ok(Control::Subscribed { .. }) => "sent_subscribed",
-            Ok(Control::Declined { .. }) => DECLINED,
-            Ok(Control::Unsubscribe) => "sent_unsubscribe",
-            Ok(Control::State(_) | Control::StagePart { .. } | Control::StateWanted) => "sent_state",
-            Ok(Control::Join(_) | Control::Resume { .. }) => "sent_join",
-            Ok(Control::Admitted(_) | Control::Refused(_)) => "sent_admission",
-            Ok(Control::Bye(_)) => "sent_bye",
-            Ok(Control::Hand { .. } | Control::StageContact(_)) => "sent_stage",
-            #[allow(unreachable_patterns, reason = "kinds may be added to the wire")]
-            _ => "sent_other",
-        })
+    /// Counts a message; whether it refuses a feed.
+    pub(super) fn sent(&mut self, bytes: &[u8]) -> bool {
+        let Some((name, count)) = bytes.first().and_then(|kind| self.0.get_mut(usize::from(*kind))) else {
+            return false;
+        };
+        *count += 1;
+        *name.get_or_insert_with(|| kind(bytes)) == DECLINED
+    }
+
+    /// What was counted, under its name.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.0.iter().filter_map(|(name, count)| Some(((*name)?, *count)))
+    }
+}
+
+fn kind(message: &[u8]) -> &'static str {
+    match Control::from_bytes(message) {
+        Ok(Control::Ping { .. } | Control::Pong { .. }) => "sent_ping",
+        Ok(Control::Tick(_)) => "sent_tick",
+        Ok(Control::Status { .. } | Control::Reports(_)) => "sent_status",
+        Ok(Control::Seek { .. }) => "sent_seek",
+        Ok(Control::Offer { .. }) => "sent_offer",
+        Ok(Control::Measured { .. }) => "sent_measured",
+        Ok(Control::Placement(_) | Control::Moved(_)) => "sent_placement",
+        Ok(Control::Subscribe(_)) => "sent_subscribe",
+        Ok(Control::Subscribed { .. }) => "sent_subscribed",
+        Ok(Control::Declined { .. }) => DECLINED,
+        Ok(Control::Unsubscribe) => "sent_unsubscribe",
+        Ok(Control::State(_) | Control::StagePart { .. } | Control::StateWanted) => "sent_state",
+        Ok(Control::Join(_) | Control::Resume { .. }) => "sent_join",
+        Ok(Control::Admitted(_) | Control::Refused(_)) => "sent_admission",
+        Ok(Control::Bye(_)) => "sent_bye",
+        Ok(Control::Hand { .. } | Control::StageContact(_)) => "sent_stage",
+        #[allow(unreachable_patterns, reason = "kinds may be added to the wire")]
+        _ => "sent_other",
     }
 }
 
