@@ -242,7 +242,7 @@ fn a_cell_that_fails_takes_no_other_with_it() {
     let lengths = ["--set", "duration=6s", "--set", "warmup=3s", "--set", "arrivals.ramp=1s"];
     let ended = run(folder, &[&["sweep", "smoke", "--over", "members=20,30", "--out", "sweep"], &lengths[..]].concat());
     assert_eq!(ended.status, Some(1), "{ended:?}");
-    assert!(ended.err.contains("1 cells failed") && ended.err.contains("members=20"), "{ended:?}");
+    assert!(ended.err.contains("cells failed: 1") && ended.err.contains("members=20"), "{ended:?}");
     assert!(folder.join("sweep/cells/members=30/seed=1/manifest.json").is_file());
 }
 

@@ -53,7 +53,7 @@ fn a_figure_that_differs_is_shown_old_and_new_and_can_be_taken_over() {
     let ended = run(folder.path(), &["baselines", "--folder", "."]);
     assert_eq!(ended.status, Some(1), "{ended:?}");
     assert!(ended.out.contains("  hash: 0123456789abcdef -> "), "{ended:?}");
-    assert!(ended.out.contains("1 figures differ") && ended.err.contains("--update"), "{ended:?}");
+    assert!(ended.out.contains("1 figure differs") && ended.err.contains("--update"), "{ended:?}");
     done(folder.path(), &["baselines", "--folder", ".", "--update"]);
     assert_eq!(fs::read_to_string(&path).expect("a file"), text);
 }

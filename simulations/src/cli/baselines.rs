@@ -55,19 +55,20 @@ pub fn run(args: &BaselinesArgs) -> anyhow::Result<()> {
     for ((path, old), figures) in baselines.into_iter().zip(figures) {
         let differences = differences(&old.figures, &figures);
         let name = path.file_stem().unwrap_or_default().display().to_string();
-        let verdict = match differences.len() {
-            0 => "the same".to_owned(),
-            count => format!("{count} figures differ"),
-        };
-        output::say(&format!("{name}: {verdict}, hash {}", figures.get("hash").map_or("-", String::as_str)))?;
-        differences.iter().try_for_each(|line| output::say(&format!("  {line}")))?;
-        if differences.is_empty() {
-            continue;
-        }
-        if args.update {
+        let hash = figures.get("hash").cloned().unwrap_or_default();
+        // Before anything is printed, since whoever reads that may have read enough.
+        if args.update && !differences.is_empty() {
             let text = format!("{HEAD}{}", toml::to_string(&Baseline { figures, ..old })?);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        } else {
+        }
+        let verdict = match differences.len() {
+            0 => "the same".to_owned(),
+            1 => "1 figure differs".to_owned(),
+            count => format!("{count} figures differ"),
+        };
+        output::say(&format!("{name}: {verdict}, hash {hash}"))?;
+        differences.iter().try_for_each(|line| output::say(&format!("  {line}")))?;
+        if !args.update && !differences.is_empty() {
             differing.push(name);
         }
     }

@@ -64,7 +64,7 @@ pub fn run(args: &SweepArgs) -> anyhow::Result<()> {
     if stopped {
         Err(Interrupted(format!("interrupted: {said}; the same command goes on from there")).into())
     } else if let Some(first) = failures.first() {
-        Err(anyhow!("{} cells failed, and {said}; the first: {first}", failures.len()))
+        Err(anyhow!("cells failed: {}, and {said}; the first: {first}", failures.len()))
     } else if args.json {
         Ok(())
     } else {
