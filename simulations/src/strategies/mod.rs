@@ -11,6 +11,7 @@ pub mod hyparview;
 mod messages;
 pub mod plumtree;
 pub mod random_tree;
+pub mod splitstream;
 pub mod star;
 pub mod treehouse;
 
@@ -29,6 +30,9 @@ pub enum Name {
     GossipSub,
     /// Plumtree over HyParView.
     Plumtree,
+    /// SplitStream.
+    #[serde(rename = "splitstream")]
+    SplitStream,
 }
 
 /// Settings of every strategy; a scenario has a section for each that it changes.
@@ -43,6 +47,8 @@ pub struct Settings {
     pub plumtree: plumtree::Settings,
     /// Of the membership below Plumtree.
     pub hyparview: hyparview::Settings,
+    /// Of SplitStream.
+    pub splitstream: splitstream::Settings,
 }
 
 /// A setting that makes no sense.
@@ -66,7 +72,8 @@ impl Settings {
     pub fn check(&self) -> Result<(), SettingsError> {
         self.gossipsub.check()?;
         self.plumtree.check()?;
-        self.hyparview.check()
+        self.hyparview.check()?;
+        self.splitstream.check()
     }
 }
 
@@ -96,6 +103,9 @@ pub fn run_packets(
             let make = |plan: &Arc<Plan>| plumtree::Plumtree::new(plan, settings.plumtree, settings.hyparview);
             drive(Engine::new(plan, make), watch)
         }
+        Name::SplitStream => {
+            drive(Engine::new(plan, |plan| splitstream::SplitStream::new(plan, settings.splitstream)), watch)
+        }
         Name::RandomTree => drive(Engine::new(plan, |plan| random_tree::RandomTree::new(plan)), watch),
     }
 }
@@ -108,5 +118,25 @@ fn drive<S: Strategy>(mut engine: Engine<S>, watch: &mut dyn FnMut(Progress) -> 
         if !watch(progress) || !goes_on {
             return engine.finish();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_that_makes_no_sense_is_named_with_what_would() {
+        assert_eq!(Settings::default().check(), Ok(()));
+        let with = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.check().expect_err("it makes no sense").to_string()
+        };
+        assert_eq!(with(|of| of.gossipsub.d = 13), "d in [gossipsub] must be 1 to d-hi, which is 12, not 13");
+        assert_eq!(with(|of| of.gossipsub.d_lo = 9), "d-lo in [gossipsub] must be at most d, which is 8, not 9");
+        assert_eq!(with(|of| of.plumtree.keep_s = 90_000), "keep-s in [plumtree] must be at most 86400, not 90000");
+        assert_eq!(with(|of| of.hyparview.active_max = 1), "active-max in [hyparview] must be 2 to 1000, not 1");
+        assert_eq!(with(|of| of.splitstream.stripes = 0), "stripes in [splitstream] must be 1 to 64, not 0");
     }
 }

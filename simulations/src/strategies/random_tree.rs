@@ -241,7 +241,7 @@ impl RandomTree {
 }
 
 /// Feeds that a member says it can give.
-fn slots(plan: &Plan, node: NodeIx) -> u32 {
+pub(super) fn slots(plan: &Plan, node: NodeIx) -> u32 {
     let of = &plan.nodes[node.index()];
     match of.hostile {
         Some(Hostile::LieCapacity { times }) => (f64::from(of.children_max) * times.max(0.0)) as u32,
