@@ -4,7 +4,10 @@ use super::{
     Scenario,
     units::{Share, Time},
 };
-use crate::models::{arrivals, delay, incidents, sessions, talk};
+use crate::{
+    models::{arrivals, delay, incidents, sessions, talk},
+    strategies::SettingsError,
+};
 
 /// Most members at a time.
 pub const MEMBERS_MAX: u32 = 2_000_000;
@@ -56,7 +59,11 @@ pub(super) fn check(scenario: &Scenario) -> Checked {
     stays(scenario)?;
     talk(scenario)?;
     adversaries(scenario)?;
-    incidents(scenario)
+    incidents(scenario)?;
+    scenario.settings.check().map_err(|SettingsError { section, key, want }| Wrong {
+        key: format!("settings.{section}.{key}"),
+        message: format!("must be {want}"),
+    })
 }
 
 fn media(scenario: &Scenario) -> Checked {
