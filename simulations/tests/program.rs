@@ -210,6 +210,10 @@ fn a_sweep_goes_on_where_it_was_stopped_and_merges_by_file() {
     assert!(folder.join("sweep/cells/members=20/strategy=star/seed=1/nodes.parquet").is_file());
     assert_refused(folder, &["sweep", "smoke", "--seeds", "9", "--out", "sweep"], 2, "holds another sweep");
 
+    // A sweep that was killed leaves what it had under way; it counts as nothing.
+    let killed = folder.join("sweep/cells/members=20/strategy=star/.seed=3.1");
+    fs::create_dir(&killed).expect("a folder");
+    fs::write(killed.join("manifest.json"), "{}").expect("a file");
     let compared = done(folder, &["compare", "sweep"]);
     assert!(compared.contains("random-tree") && compared.contains("star"), "{compared}");
     let page = done(folder, &["report", "sweep"]);

@@ -57,9 +57,10 @@ fn collect(folder: &Path, runs: &mut Vec<Run>) -> Result<(), ResultsError> {
     }
     let refused = |error| ResultsError::File { path: folder.to_owned(), error };
     let entries = fs::read_dir(folder).map_err(refused)?.collect::<Result<Vec<_>, _>>().map_err(refused)?;
-    // A link may lead back to where it is.
-    let mut folders: Vec<PathBuf> =
-        entries.iter().filter(|of| of.file_type().is_ok_and(|of| of.is_dir())).map(fs::DirEntry::path).collect();
+    // A link may lead back to where it is; a name with a dot before it is that of a cell that was under way when its sweep was killed.
+    let is_hidden = |of: &fs::DirEntry| of.file_name().as_encoded_bytes().starts_with(b".");
+    let is_folder = |of: &&fs::DirEntry| of.file_type().is_ok_and(|of| of.is_dir()) && !is_hidden(of);
+    let mut folders: Vec<PathBuf> = entries.iter().filter(is_folder).map(fs::DirEntry::path).collect();
     folders.sort_unstable();
     folders.iter().try_for_each(|folder| collect(folder, runs))
 }
