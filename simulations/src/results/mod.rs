@@ -13,12 +13,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    measure::Outcome,
-    network::Loss,
-    plan::Plan,
-    scenario::{self, Scenario},
-};
+use crate::{measure::Outcome, network::Loss, plan::Plan, scenario::Scenario};
+
+pub use crate::scenario::Mode;
 
 mod columns;
 mod hash;
@@ -77,16 +74,6 @@ pub enum ResultsError {
         /// The folder.
         path: PathBuf,
     },
-}
-
-/// How the network was simulated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Every packet.
-    Packet,
-    /// An exact control plane, and packets as array sweeps between its changes.
-    Flow,
 }
 
 /// The machine of a run.
@@ -164,10 +151,7 @@ impl Meta {
             scenario: scenario.name.clone(),
             strategy: strategy.to_owned(),
             protection: settings.get("protection").and_then(|level| level.as_str()).map(str::to_owned),
-            mode: match scenario.mode {
-                scenario::Mode::Packet => Mode::Packet,
-                scenario::Mode::Flow => Mode::Flow,
-            },
+            mode: scenario.mode,
             members: scenario.members.into(),
             seed: plan.seed,
             loss_share: Meta::loss_share_of(plan),
