@@ -66,6 +66,17 @@ pub enum Input<'a> {
         /// How many.
         packets: u32,
     },
+    /// A feed was silent for longer than the room would wait; for drivers of rooms that are hushed, see
+    /// [`Room::hush`](crate::Room::hush).
+    FeedSilent {
+        /// Which.
+        peer: NodeId,
+    },
+    /// Something came by a feed that had been silent; for the same drivers.
+    FeedHeard {
+        /// Which.
+        peer: NodeId,
+    },
     /// Something that the user wants.
     Command(Command),
 }

@@ -51,8 +51,18 @@ pub(crate) struct Children {
     /// When packets or ticks last went to all that carry.
     fed: Instant,
     /// When everyone, idle standbys too, was last sent a tick.
-    all_ticked: Instant,
+    pub(crate) all_ticked: Instant,
     changed: bool,
+    /// What all children were told last, while the room is hushed.
+    told_delay_ms: u16,
+    told_rest: u32,
+}
+
+/// What a tick says, short enough to remember.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TickDigest {
+    pub(crate) rest: u32,
+    pub(crate) delay_ms: u16,
 }
 
 impl Children {
@@ -80,6 +90,15 @@ impl Children {
 
     pub(crate) fn take_changed(&mut self) -> bool {
         core::mem::take(&mut self.changed)
+    }
+
+    pub(crate) fn told(&self) -> TickDigest {
+        TickDigest { rest: self.told_rest, delay_ms: self.told_delay_ms }
+    }
+
+    /// Whether nothing has to be ended soon.
+    pub(crate) fn are_settled(&self) -> bool {
+        self.map.iter().all(|(_, child)| child.purpose != Purpose::Provisional && child.makes_way.is_none())
     }
 
     pub(crate) fn making_way(&self) -> usize {
@@ -246,6 +265,10 @@ impl<S: Suite> Room<S> {
         }
         self.children.fed = self.now;
         self.children.all_ticked = self.now;
+        if self.hushed {
+            let TickDigest { rest, delay_ms } = self.tick_digest();
+            (self.children.told_rest, self.children.told_delay_ms) = (rest, delay_ms);
+        }
         self.arm_ticks();
     }
 
@@ -268,6 +291,9 @@ impl<S: Suite> Room<S> {
     pub(crate) fn arm_ticks(&mut self) {
         if self.children.is_empty() {
             return self.timers.disarm(Timer::Ticks);
+        }
+        if self.hushed {
+            return self.arm_changed_tick();
         }
         let idle = self.children.all_ticked.after(TICK_IDLE);
         let live = self.children.fed.after(TICK_SILENCE);

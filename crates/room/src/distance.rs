@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use treehouse_wire::{Control, NodeId, Suite};
 
-use crate::{coordinates::Coordinate, room::Room};
+use crate::{coordinates::Coordinate, feeds::Feed, room::Room, time::Instant};
 
 /// A feed's round trip is measured this often.
 const PING: Duration = Duration::from_secs(30);
@@ -17,12 +17,18 @@ impl<S: Suite> Room<S> {
     /// Once a second: measures the round trip to feeds that were not measured lately.
     pub(crate) fn ping_feeds(&mut self) {
         let now = self.now;
-        let due = |ping: Option<crate::time::Instant>| ping.is_none_or(|at| now.since(at) >= PING);
-        let feeds: Vec<NodeId> =
-            self.feeds.all.iter().filter(|feed| feed.is_live() && due(feed.pinged)).map(|feed| feed.node()).collect();
+        let due = |feed: &&Feed| feed.is_live() && self.ping_due(feed) <= now;
+        let feeds: Vec<NodeId> = self.feeds.all.iter().filter(due).map(Feed::node).collect();
         for node in feeds {
             self.ping_feed(node);
         }
+    }
+
+    /// When a feed is to be pinged again; ever later while the room is hushed, since the way to it does not change.
+    pub(crate) fn ping_due(&self, feed: &Feed) -> Instant {
+        let Some(pinged) = feed.pinged else { return self.now };
+        let pause = if self.hushed { PING.max(pinged.since(feed.since)) } else { PING };
+        pinged.after(pause)
     }
 
     pub(crate) fn ping_feed(&mut self, node: NodeId) {

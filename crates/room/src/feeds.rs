@@ -146,6 +146,11 @@ impl Feed {
         self.heard = now;
     }
 
+    /// Expects nothing of it before a time.
+    pub(crate) fn expect_at(&mut self, at: Instant) {
+        self.heard = at;
+    }
+
     /// Starts to expect something of it from now on.
     pub(crate) fn expect_from(&mut self, now: Instant) {
         self.heard = now;

@@ -245,7 +245,7 @@ impl<S: Suite> Room<S> {
         let asked = |at: Option<Instant>| at.is_some_and(|at| self.now.since(at) < ANSWER);
         self.is_host()
             || self.phase != Phase::In
-            || self.members <= LINKS_KEPT
+            || self.keeps_links()
             || self.placed == 0
             || self.host_link.asked
             || asked(self.sought)
@@ -307,8 +307,7 @@ impl<S: Suite> Room<S> {
         if self.certificate_ends_soon() && !self.host_link.asked && self.links.is_up(&self.host) {
             self.ask_admission();
         }
-        let pause = if self.links.is_up(&self.host) { STATUS } else { STATUS_IN_TREE };
-        if now.since(self.host_link.status_at) >= pause {
+        if now >= self.status_due_at() {
             self.status_due = true;
         }
         if self.placed == 0 && self.host_link.admitted.is_some_and(|at| now.since(at) >= PLACEMENT) {
@@ -325,6 +324,22 @@ impl<S: Suite> Room<S> {
         self.refill();
         self.arm_feeds();
         self.link_stage();
+    }
+
+    /// When the registry is told again although nothing has changed.
+    pub(crate) fn status_due_at(&self) -> Instant {
+        let pause = if self.links.is_up(&self.host) { STATUS } else { STATUS_IN_TREE };
+        self.host_link.status_at.after(pause)
+    }
+
+    /// Whether the room is so small that all keep their links to the host.
+    pub(crate) fn keeps_links(&self) -> bool {
+        self.members <= LINKS_KEPT
+    }
+
+    /// Whether there is no link to the host because it would be of no use.
+    pub(crate) fn host_link_is_closed(&self) -> bool {
+        self.host_link.closed
     }
 
     /// Tells the registry whom this member is fed by, and whom it feeds: by its link, or else up the tree.

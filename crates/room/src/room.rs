@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use treehouse_invite::MediaClaim;
 use treehouse_wire::{
-    Address, Contact, Control, Epoch, NodeId, RoomId, RoomKey, Suite, UnixSeconds,
+    Address, Contact, Control, Epoch, NodeId, NodeTag, RoomId, RoomKey, Suite, UnixSeconds,
     control::{Adoption, Farewell, Name, Purpose, Rank, Report},
 };
 
@@ -32,7 +32,7 @@ use crate::{
 /// A member that leaves feeds its children for this long at most, so that they find others first.
 const LINGER: Duration = Duration::from_millis(1000);
 /// Reports, unused links and the like are looked at this often.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
+pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// Where a node is in the life of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +101,10 @@ pub struct Room<S: Suite> {
     /// What a registry knows of its members.
     pub(crate) region: Option<Box<Region>>,
     pub(crate) status_due: bool,
-    feeds_told: (Option<NodeId>, Option<NodeId>, u8),
+    /// The driver computes what regular traffic would bring.
+    pub(crate) hushed: bool,
+    /// Parent, standby and depth of the last [`Event::Feeds`].
+    feeds_told: (Option<NodeTag>, Option<NodeTag>, u8),
 }
 
 impl<S: Suite> Room<S> {
@@ -183,6 +186,7 @@ impl<S: Suite> Room<S> {
             acting: None,
             region: None,
             status_due: false,
+            hushed: false,
             feeds_told: (None, None, 0),
             suite,
             identity_seed: config.identity_seed,
@@ -231,6 +235,8 @@ impl<S: Suite> Room<S> {
             Input::Captured { number, captured, level, opus } => return self.captured(number, captured, level, opus),
             // Capacity that follows drops is the next step of the overlay; the drop is in the driver's statistics.
             Input::LaneDrops { .. } => {}
+            Input::FeedSilent { peer } => self.feed_silent(peer),
+            Input::FeedHeard { peer } => self.heard(peer),
             Input::Command(command) => return self.command(command),
         }
         Ok(())
@@ -432,14 +438,17 @@ impl<S: Suite> Room<S> {
         if self.status_due {
             self.send_status();
         }
+        if self.hushed {
+            self.settle_hushed();
+        }
     }
 
     fn tell_feeds(&mut self) {
         let parent = self.feeds.parent().map(|feed| feed.node());
         let standby = self.feeds.standby().map(|feed| feed.node());
         let depth = self.feeds.upstream().map_or(0, |feed| u8::try_from(feed.path.len()).unwrap_or(u8::MAX));
-        if self.feeds_told != (parent, standby, depth) {
-            self.feeds_told = (parent, standby, depth);
+        let told = (parent.map(|node| node.tag()), standby.map(|node| node.tag()), depth);
+        if core::mem::replace(&mut self.feeds_told, told) != told {
             self.status_due = true;
             self.event(Event::Feeds { parent, standby, depth });
         }

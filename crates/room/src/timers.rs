@@ -54,6 +54,11 @@ impl Timers {
         *slot = Some(slot.map_or(at, |due| due.min(at)));
     }
 
+    /// When a timer is due, if it is set.
+    pub(crate) fn due(&self, timer: Timer) -> Option<Instant> {
+        self.due[timer as usize]
+    }
+
     /// Forgets a timer.
     pub(crate) fn disarm(&mut self, timer: Timer) {
         self.due[timer as usize] = None;

@@ -45,7 +45,37 @@ pub struct View {
     pub state: (u16, u32),
 }
 
+/// What a room lives on, short: cheap enough to ask after every input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upstream {
+    /// Who feeds it.
+    pub parent: Option<NodeId>,
+    /// Who stands by, where nothing speaks against it.
+    pub standby: Option<NodeId>,
+    /// Relays between the roots and it, as its feeds say.
+    pub depth: u8,
+}
+
 impl<S: Suite> Room<S> {
+    /// What the room lives on now.
+    pub fn upstream(&self) -> Upstream {
+        let feed = |wanted: fn(Purpose) -> bool, sound: bool| {
+            let live = self.feeds.all.iter().filter(|feed| feed.is_live() && wanted(feed.purpose));
+            live.filter(|feed| !sound || feed.suspect.is_none()).map(|feed| feed.node()).next()
+        };
+        let depth = self.feeds.upstream().map_or(0, |feed| u8::try_from(feed.path.len()).unwrap_or(u8::MAX));
+        Upstream {
+            parent: feed(|purpose| purpose == Purpose::Primary, false),
+            standby: feed(|purpose| matches!(purpose, Purpose::LiveStandby | Purpose::IdleStandby), true),
+            depth,
+        }
+    }
+
+    /// Whom the room sends packets of the tree now.
+    pub fn fed(&self) -> Vec<NodeId> {
+        self.children.live(|_| true)
+    }
+
     /// The room's place in the tree now.
     pub fn view(&self) -> View {
         let live = self.feeds.all.iter().filter(|feed| feed.is_live());
