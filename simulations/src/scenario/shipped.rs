@@ -23,6 +23,7 @@ const SHIPPED: &[(&str, &str)] = scenarios![
     "weak-uplinks",
     "targets",
     "lean-gossip",
+    "reality",
 ];
 
 /// Names and texts of the scenarios that come with the program.

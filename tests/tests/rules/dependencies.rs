@@ -23,7 +23,7 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("treehouse", &["treehouse-wire", "treehouse-invite", "treehouse-room", "treehouse-audio", "treehouse-net"]),
 ];
 /// Packages that nothing depends on, so that they may use every crate.
-const MAY_DEPEND_ON_ALL: [&str; 2] = ["treehouse-examples", "treehouse-tests"];
+const MAY_DEPEND_ON_ALL: [&str; 3] = ["treehouse-examples", "treehouse-reality", "treehouse-tests"];
 /// Outside crates that one crate alone may depend on.
 const RESERVED: [(&str, &str); 4] = [
     ("libp2p", "treehouse-net"),

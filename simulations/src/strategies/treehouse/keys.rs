@@ -4,9 +4,8 @@ use rand::RngExt;
 use rand_xoshiro::rand_core::SeedableRng;
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
 use treehouse_room::{Config, HostConfig};
-use treehouse_wire::{Contact, List, NodeId, Suite, UnixSeconds, control::Name};
+use treehouse_wire::{Address, Contact, List, NodeId, Suite, UnixSeconds, control::Name};
 
-use super::address;
 use crate::{
     plan::{Hostile, NodeIx, NodePlan},
     random::{Rng, mix},
@@ -28,15 +27,16 @@ enum Use {
     Invite,
 }
 
-/// Where all secrets of a run come from.
+/// Where all secrets of a run come from. Whoever runs real nodes in the world of a plan gives them the same.
 #[derive(Clone, Copy)]
-pub(super) struct Keys {
+pub struct Keys {
     seed: u64,
     map: SeedMap,
 }
 
 impl Keys {
-    pub(super) fn new(seed: u64, map: SeedMap) -> Self {
+    /// Of a run under this seed.
+    pub fn new(seed: u64, map: SeedMap) -> Self {
         Keys { seed, map }
     }
 
@@ -52,12 +52,13 @@ impl Keys {
         (self.map)(&self.random(Use::Identity, node, 0))
     }
 
-    pub(super) fn media_seed(&self, node: NodeIx, turn: u32) -> [u8; 32] {
+    /// Seed of the media key that a node raises its hand with in this turn; a host speaks with that of turn 0.
+    pub fn media_seed(&self, node: NodeIx, turn: u32) -> [u8; 32] {
         (self.map)(&self.random(Use::Media, node, turn))
     }
 
     /// How a node's room is set up. One that lies about its capacity says so here.
-    pub(super) fn config(&self, node: NodeIx, attempt: u32, of: &NodePlan) -> Config {
+    pub fn config(&self, node: NodeIx, attempt: u32, of: &NodePlan) -> Config {
         let times = match of.hostile {
             Some(Hostile::LieCapacity { times }) => times,
             _ => 1.0,
@@ -76,7 +77,8 @@ impl Keys {
         Charter { founder, salt: SALT, title, policy: Policy::Social, successors: List::default() }
     }
 
-    pub(super) fn host<S: Suite>(
+    /// How the host's room is set up beside [`Keys::config`].
+    pub fn host<S: Suite>(
         &self,
         suite: &S,
         protection: treehouse_room::Protection,
@@ -88,14 +90,21 @@ impl Keys {
         HostConfig { charter, charter_statement, protection, media_seed }
     }
 
-    /// The invite that everyone joins by: whoever holds it may speak, and it has no end of uses.
-    pub(super) fn invite<S: Suite>(&self, suite: &S, duration_us: u64) -> Invite {
+    /// The invite that everyone joins by: whoever holds it may speak, and it has no end of uses. It is valid from a little before
+    /// `begins` to some time after the run's end; the host is at `address`.
+    pub fn invite<S: Suite>(&self, suite: &S, begins: UnixSeconds, duration_us: u64, address: Address) -> Invite {
         let signer = suite.signer(&self.identity_seed(NodeIx::HOST));
         let founder = NodeId(suite.public_key(&signer));
-        let expires = UnixSeconds(WALL.0 + duration_us / 1_000_000 + 7200);
-        let terms = Terms { role: Role::Speaker, not_before: UnixSeconds(WALL.0 - 10), expires, uses: None, depth: 0 };
+        let expires = UnixSeconds(begins.0 + duration_us / 1_000_000 + 7200);
+        let terms = Terms {
+            role: Role::Speaker,
+            not_before: UnixSeconds(begins.0.saturating_sub(10)),
+            expires,
+            uses: None,
+            depth: 0,
+        };
         let holder = Holder::Bearer { seed: (self.map)(&self.random(Use::Invite, NodeIx::HOST, 0)) };
-        let contact = Contact { node: founder, addresses: List::truncated([address(NodeIx::HOST)]) };
+        let contact = Contact { node: founder, addresses: List::truncated([address]) };
         match Invite::issue(suite, &signer, founder, SALT, terms, holder, [contact]) {
             Ok(invite) => invite,
             // The signer is the founder's and the terms end after they begin: nothing is left to refuse.

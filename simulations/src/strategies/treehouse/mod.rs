@@ -23,11 +23,11 @@ use crate::{
     plan::{NodeIx, Plan},
     strategy::{Frame, Place, Strategy},
 };
-use keys::{Keys, WALL};
+use keys::WALL;
 use tally::Kinds;
 use voice::{Turn, Voice};
 
-pub use keys::SeedMap;
+pub use keys::{Keys, SeedMap};
 
 /// A room is told the time of day this often; only expiry, in hours, depends on it.
 const WALL_CLOCK_US: u64 = 60_000_000;
@@ -60,7 +60,8 @@ impl Protection {
         }
     }
 
-    fn of_room(self) -> treehouse_room::Protection {
+    /// The room's own name for it.
+    pub fn of_room(self) -> treehouse_room::Protection {
         match self {
             Protection::Off => treehouse_room::Protection::Off,
             Protection::Relays => treehouse_room::Protection::Relays,
@@ -149,7 +150,7 @@ impl<S: Suite> Treehouse<S> {
     /// same give the same run.
     pub fn with_suite(plan: &Arc<Plan>, settings: Settings, suite: S, seeds: SeedMap) -> Self {
         let keys = Keys::new(plan.seed, seeds);
-        let invite = keys.invite(&suite, plan.duration_us);
+        let invite = keys.invite(&suite, WALL, plan.duration_us, address(NodeIx::HOST));
         Treehouse {
             suite,
             settings,
