@@ -11,6 +11,7 @@ use rand_distr::{Distribution, Exp1};
 use rustc_hash::FxHashMap;
 
 use crate::{
+    flow::Media,
     measure::{Outcome, Recorder},
     network::{Loss, recovery_us},
     plan::{Departure, Hostile, Incident, NodeIx, Plan},
@@ -111,6 +112,8 @@ pub struct Net<S: Strategy> {
     /// The strategy's own random stream.
     pub rng: Rng,
     record: Recorder,
+    /// The sound, in flow mode.
+    media: Option<Box<Media>>,
 }
 
 impl<S: Strategy> Net<S> {
@@ -201,7 +204,7 @@ impl<S: Strategy> Net<S> {
         (exact as f64 * (1.0 + self.plan.distance_error * normal).max(0.1)) as u64
     }
 
-    fn one_way_us(&self, a: NodeIx, b: NodeIx) -> u64 {
+    pub(crate) fn one_way_us(&self, a: NodeIx, b: NodeIx) -> u64 {
         self.plan.delay.one_way_us(self.plan.nodes[a.index()].site, self.plan.nodes[b.index()].site)
     }
 
@@ -300,9 +303,44 @@ impl<S: Strategy> Net<S> {
         self.record.repaired(node, after_us, self.now_us);
     }
 
+    /// Whether this is flow mode: sound is not to be sent, but [`Net::feeds`] to be told who feeds whom.
+    pub fn is_flow(&self) -> bool {
+        self.media.is_some()
+    }
+
+    /// In flow mode: whom a node sends all packets from now on, in the order in which it does.
+    pub fn feeds(&mut self, node: NodeIx, children: Vec<NodeIx>) {
+        if let Some(media) = &mut self.media {
+            media.feeds(node, children, self.now_us, &mut self.record.outcome);
+        }
+    }
+
+    /// In flow mode: a node is, or is no more, a second root that speakers send to.
+    pub fn co_root(&mut self, node: NodeIx, on: bool) {
+        if let Some(media) = &mut self.media {
+            media.set_co_root(node, on, self.now_us, &mut self.record.outcome);
+        }
+    }
+
+    /// In flow mode: where a node is in the tree, whenever that changes.
+    pub fn placed(&mut self, node: NodeIx, place: crate::strategy::Place) {
+        if let Some(media) = &mut self.media {
+            media.placed(node, place, &mut self.record.outcome);
+        }
+    }
+
     /// Adds to a named count of the outcome.
     pub fn count(&mut self, name: &'static str, by: u64) {
         self.record.count(name, by);
+    }
+}
+
+impl<S: Strategy> Net<S> {
+    fn left(&mut self, node: NodeIx) {
+        self.record.left(node, self.now_us, true);
+        if let Some(media) = &mut self.media {
+            media.left(node, self.now_us, &mut self.record.outcome);
+        }
     }
 }
 
@@ -367,9 +405,18 @@ impl<S: Strategy> Engine<S> {
             network: Stream::Network.rng(plan.seed),
             rng: Stream::Strategy.rng(plan.seed),
             record: Recorder::new(&plan),
+            media: None,
             plan,
         };
         Engine { net, strategy, voices: FxHashMap::default(), next_frame: Vec::new(), events: 0 }
+    }
+
+    /// Computes sound as spans of time over the feeds that the strategy tells of, and asks for no packet to be sent: flow mode.
+    #[must_use]
+    pub fn in_flow(mut self) -> Self {
+        self.net.record.is_silent = true;
+        self.net.media = Some(Box::new(Media::new(&self.net.plan)));
+        self
     }
 
     /// Keeps every packet in [`Outcome::log`]: tens of bytes for each that comes to a node.
@@ -400,6 +447,9 @@ impl<S: Strategy> Engine<S> {
     pub fn finish(mut self) -> Outcome {
         self.strategy.finish(&mut self.net);
         let (now_us, events) = (self.net.now_us, self.events);
+        if let Some(media) = &mut self.net.media {
+            media.finish(now_us, &mut self.net.record.outcome);
+        }
         self.net.record.finish(now_us, events)
     }
 
@@ -425,6 +475,9 @@ impl<S: Strategy> Engine<S> {
                 if net.life[node.index()] == Life::Absent {
                     net.life[node.index()] = Life::Here;
                     net.record.joined(node, net.now_us);
+                    if let Some(media) = &mut net.media {
+                        media.joined(node, net.now_us, &mut net.record.outcome);
+                    }
                     self.strategy.join(net, node);
                 }
             }
@@ -509,7 +562,7 @@ impl<S: Strategy> Engine<S> {
             return;
         }
         let now_us = net.now_us;
-        net.record.left(node, now_us, true);
+        net.left(node);
         if net.plan.nodes[node.index()].departure == Departure::Crash {
             return self.die(node, true);
         }
@@ -522,13 +575,19 @@ impl<S: Strategy> Engine<S> {
     fn die(&mut self, node: NodeIx, crashed: bool) {
         let net = &mut self.net;
         let now_us = net.now_us;
-        net.record.left(node, now_us, true);
+        net.left(node);
         net.life[node.index()] = Life::Dead;
+        if let Some(media) = &mut net.media {
+            media.gone(node, now_us, &mut net.record.outcome);
+        }
         for peer in std::mem::take(&mut net.peers[node.index()]) {
             let Some(flow) = net.flows.remove(&(node, peer)) else { continue };
             let closes_us = flow.last_us.iter().copied().max().unwrap_or(0).max(now_us + flow.one_way_us);
             let at_us = if crashed { now_us + net.plan.idle_us } else { closes_us };
             net.queue.push(at_us, Event::Disconnected { node: peer, peer: node, link: flow.link });
+            if crashed && net.is_flow() {
+                self.strategy.falls_silent(net, peer, node);
+            }
         }
         self.strategy.gone(node);
     }
@@ -540,18 +599,26 @@ impl<S: Strategy> Engine<S> {
         if net.life[spurt.node.index()] != Life::Here {
             return;
         }
-        if now_us == spurt.from_us {
+        if now_us == spurt.from_us && !net.is_flow() {
             self.strategy.speaks(net, spurt.node, true);
         }
         let next_us = now_us + net.plan.media.frame_us;
         if next_us > spurt.until_us {
-            return self.strategy.speaks(net, spurt.node, false);
+            return match (&mut net.media, self.voices.get(&spurt.node)) {
+                (None, _) => self.strategy.speaks(net, spurt.node, false),
+                (Some(media), Some(voice)) => media.paused(*voice, spurt.node, now_us, &mut net.record.outcome),
+                (Some(_), None) => {}
+            };
         }
         if now_us > spurt.from_us {
             let count = self.voices.len() as u16;
             let voice = *self.voices.entry(spurt.node).or_insert(count);
             if self.next_frame.len() <= usize::from(voice) {
                 self.next_frame.resize(usize::from(voice) + 1, 0);
+            }
+            if let Some(media) = &mut net.media {
+                media.captured(voice, spurt.node, now_us, &mut net.record.outcome);
+                return net.queue.push(next_us, Event::Speak(number));
             }
             let frame = self.next_frame[usize::from(voice)];
             self.next_frame[usize::from(voice)] += 1;
@@ -568,6 +635,10 @@ impl<S: Strategy> Engine<S> {
 
     fn second(&mut self) {
         let net = &mut self.net;
+        if let Some(media) = &net.media {
+            media.second(net.now_us, &mut net.record.outcome);
+            return net.queue.push(net.now_us + SECOND_US, Event::Second);
+        }
         for node in (0..net.life.len() as u32).map(NodeIx) {
             if net.life[node.index()] == Life::Here {
                 net.record.placed(node, self.strategy.place(node), net.now_us);

@@ -4,6 +4,7 @@
 //! The [`engine`] runs one in the other and leaves an [`Outcome`](measure::Outcome).
 
 pub mod engine;
+mod flow;
 pub mod measure;
 pub mod models;
 pub mod network;

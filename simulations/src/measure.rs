@@ -25,7 +25,7 @@ pub const OUTAGE_US: u64 = 200_000;
 /// A jitter buffer that adds this to the way's own delay plays what comes by then.
 pub const JITTER_TARGET_US: u64 = 100_000;
 /// How fast a listener's own estimate of its way's delay follows, in microseconds a frame: 100 ms in a second of sound.
-const BASE_STEP_US: u64 = 2_000;
+pub(crate) const BASE_STEP_US: u64 = 2_000;
 /// Width of a bin of [`Delays`].
 pub const BIN_US: u64 = 100;
 /// Bins of [`Delays`]: what takes longer counts in the last.
@@ -240,7 +240,9 @@ pub struct Recorder {
     /// All frames, in the order of time: the same of all voices together.
     all: Vec<u64>,
     listeners: Vec<Listener>,
-    outcome: Outcome,
+    pub(crate) outcome: Outcome,
+    /// Sound is counted elsewhere.
+    pub(crate) is_silent: bool,
 }
 
 impl Recorder {
@@ -255,6 +257,7 @@ impl Recorder {
             speakers: Vec::new(),
             all: Vec::new(),
             listeners: vec![Listener::default(); plan.nodes.len()],
+            is_silent: false,
             outcome: Outcome {
                 warmup_us: plan.warmup_us,
                 nodes: plan.nodes.iter().map(row).collect(),
@@ -284,7 +287,7 @@ impl Recorder {
         row.left_us = for_good.then_some(now_us);
         let from = listener.from_us.unwrap_or(row.joined_us + GRACE_US).max(self.warmup_us);
         let until = now_us.saturating_sub(ON_TIME_US);
-        if from >= until || node == NodeIx::HOST {
+        if from >= until || node == NodeIx::HOST || self.is_silent {
             return;
         }
         // A listener that is cut off when it goes has its outage all the same.
@@ -491,7 +494,7 @@ fn is_late(base_us: &mut Option<u64>, delay_us: u64, frames: u64) -> bool {
     is_late
 }
 
-fn second(seconds: &mut Vec<Second>, at_us: u64) -> &mut Second {
+pub(crate) fn second(seconds: &mut Vec<Second>, at_us: u64) -> &mut Second {
     let index = (at_us / 1_000_000) as usize;
     if seconds.len() <= index {
         seconds.resize(index + 1, Second::default());

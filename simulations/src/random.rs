@@ -29,6 +29,8 @@ pub enum Stream {
     Strategy,
     /// Resampling in the statistics.
     Bootstrap,
+    /// What flow mode draws in place of what happens to each packet.
+    Flow,
 }
 
 impl Stream {

@@ -100,6 +100,10 @@ pub trait Strategy: Sized {
     /// A packet was captured, cut as [`Media::frames_per_packet`](crate::plan::Media) says; for all others.
     fn packet(&mut self, _net: &mut Net<Self>, _node: NodeIx, _packet: Packet) {}
 
+    /// In flow mode: a peer that this node has a link to has crashed or was cut off, and nothing comes from it any more. What
+    /// a node would notice by silence it is to be told when it would notice.
+    fn falls_silent(&mut self, _net: &mut Net<Self>, _node: NodeIx, _peer: NodeIx) {}
+
     /// Where a node is now, for the figures.
     fn place(&self, node: NodeIx) -> Place;
 

@@ -54,6 +54,8 @@ pub struct Upstream {
     pub standby: Option<NodeId>,
     /// Relays between the roots and it, as its feeds say.
     pub depth: u8,
+    /// It feeds the tree itself.
+    pub root: bool,
 }
 
 impl<S: Suite> Room<S> {
@@ -68,7 +70,13 @@ impl<S: Suite> Room<S> {
             parent: feed(|purpose| purpose == Purpose::Primary, false),
             standby: feed(|purpose| matches!(purpose, Purpose::LiveStandby | Purpose::IdleStandby), true),
             depth,
+            root: self.is_root(),
         }
+    }
+
+    /// What a feed was asked for, if it is granted.
+    pub fn feed_purpose(&self, node: &NodeId) -> Option<Purpose> {
+        self.feeds.get(node).filter(|feed| feed.is_live()).map(|feed| feed.purpose)
     }
 
     /// Whom the room sends packets of the tree now.

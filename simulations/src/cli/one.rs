@@ -16,7 +16,7 @@ use treehouse_sim::{
     plan::Plan,
     results::{self, Meta, Summary, peak_rss_mib},
     scenario::{Mode, Scenario, shipped},
-    strategies,
+    strategies::{self, NotInFlow},
 };
 
 use super::{
@@ -32,10 +32,6 @@ use super::{
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let sets = args.sets.iter().map(|given| setting(given)).collect::<Result<Vec<_>, _>>()?;
     let scenario = Scenario::load(&args.scenario, &sets)?;
-    if scenario.mode == Mode::Flow {
-        let advice = "this version runs packet mode only: --set mode=packet, and at most 20,000 members";
-        return Err(Usage(format!("{} asks for flow mode; {advice}", scenario.name)).into());
-    }
     let stop = interrupt::watched().context("cannot watch for Ctrl-C")?;
     if let Some(folder) = &args.out {
         claim(folder)?;
@@ -44,8 +40,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let seed = args.seed.unwrap_or(scenario.seed);
     let plan = Arc::new(scenario.plan(seed)?);
     let mut progress = progress::Run::new(&scenario.name, args.json);
-    let (outcome, told) = simulate(&scenario, &plan, &stop, &mut progress);
+    let simulated = simulate(&scenario, &plan, &stop, &mut progress);
     progress.end();
+    let (outcome, told) = simulated.map_err(|reason| Usage(format!("{}: {reason}", scenario.name)))?;
     told?;
     let mut meta = meta(&args.scenario, &args.sets, &scenario, &plan)?;
     meta.interrupted = outcome.ended_us < plan.duration_us;
@@ -69,14 +66,18 @@ fn simulate(
     plan: &Arc<Plan>,
     stop: &AtomicBool,
     progress: &mut progress::Run,
-) -> (Outcome, io::Result<()>) {
+) -> Result<(Outcome, io::Result<()>), NotInFlow> {
     let mut told = Ok(());
     let mut watch = |of| {
         told = progress.seen(of);
         told.is_ok() && !stop.load(Ordering::Relaxed)
     };
-    let outcome = strategies::run_packets(scenario.strategy, &scenario.settings, Arc::clone(plan), &mut watch);
-    (outcome, told)
+    let (name, settings, plan) = (scenario.strategy, &scenario.settings, Arc::clone(plan));
+    let outcome = match scenario.mode {
+        Mode::Packet => strategies::run_packets(name, settings, plan, &mut watch),
+        Mode::Flow => strategies::run_flow(name, settings, plan, &mut watch)?,
+    };
+    Ok((outcome, told))
 }
 
 /// Makes sure that results can be written here, before anything is simulated.

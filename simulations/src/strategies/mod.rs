@@ -110,6 +110,46 @@ pub fn run_packets(
     }
 }
 
+/// Runs a strategy in flow mode, as [`run_packets`] does in packet mode.
+///
+/// # Errors
+/// A sentence where the strategy, or what the plan asks for, exists in packet mode only.
+pub fn run_flow(
+    name: Name,
+    settings: &Settings,
+    plan: Arc<Plan>,
+    watch: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Outcome, NotInFlow> {
+    flow_can(name, &plan)?;
+    match name {
+        Name::Treehouse => {
+            let make = |plan: &Arc<Plan>| treehouse::Treehouse::new(plan, settings.treehouse);
+            Ok(drive(Engine::new(plan, make).in_flow(), watch))
+        }
+        _ => Err(NotInFlow(NO_TREE)),
+    }
+}
+
+/// Something that exists in packet mode only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("flow mode cannot run {0}: --set mode=packet, and at most 20,000 members")]
+pub struct NotInFlow(&'static str);
+
+const NO_TREE: &str = "a strategy without a tree of feeds";
+
+fn flow_can(_name: Name, plan: &Plan) -> Result<(), NotInFlow> {
+    if plan.loss != crate::network::Loss::None {
+        return Err(NotInFlow("losses (network.loss)"));
+    }
+    if plan.nodes.iter().any(|node| node.hostile.is_some()) {
+        return Err(NotInFlow("hostile members (adversaries.share)"));
+    }
+    if plan.incidents.iter().any(|(_, incident)| matches!(incident, crate::plan::Incident::Partition { .. })) {
+        return Err(NotInFlow("a partition"));
+    }
+    Ok(())
+}
+
 fn drive<S: Strategy>(mut engine: Engine<S>, watch: &mut dyn FnMut(Progress) -> bool) -> Outcome {
     let duration_us = engine.net().plan().duration_us;
     loop {

@@ -7,6 +7,7 @@
 
 mod keys;
 mod perform;
+mod sweep;
 mod tally;
 mod voice;
 
@@ -15,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use treehouse_invite::Invite;
-use treehouse_room::{Cheap, Command, Input, Instant, JoinConfig, Room};
+use treehouse_room::{Cheap, Command, Input, Instant, JoinConfig, Room, Upstream};
 use treehouse_wire::{Address, Bytes, Header, NodeId, Suite, UnixSeconds, VoiceId};
 
 use crate::{
@@ -92,6 +93,8 @@ struct Member<S: Suite> {
     /// Hops from the root, as its feed says.
     depth: Option<u8>,
     feeds_others: bool,
+    /// What its room lived on when flow mode last looked.
+    upstream: Upstream,
     voice: Option<Box<Voice>>,
 }
 
@@ -136,6 +139,13 @@ pub enum Timer {
     },
     /// Another try to join.
     Retry,
+    /// In flow mode: a peer that fell silent is noticed, if it is a feed; an idle one later.
+    Silent {
+        /// Who.
+        peer: NodeIx,
+        /// An idle feed is noticed now.
+        idle: bool,
+    },
 }
 
 impl Treehouse<Cheap> {
@@ -201,6 +211,10 @@ impl<S: Suite> Treehouse<S> {
         } else {
             Room::join(now, wall, suite, config, JoinConfig { invite: self.invite.clone() })
         };
+        let mut room = room;
+        if net.is_flow() {
+            room.hush();
+        }
         let id = room.node();
         self.index.insert(id, node);
         let voice = self.member_mut(node).and_then(|member| member.voice.take());
@@ -213,6 +227,7 @@ impl<S: Suite> Treehouse<S> {
             admitted: false,
             depth: None,
             feeds_others: false,
+            upstream: Upstream::default(),
             voice,
         });
         self.input(net, node, Input::Listening(listening));
@@ -357,11 +372,16 @@ impl<S: Suite> Strategy for Treehouse<S> {
             Timer::NoAddress(peer) => self.input(net, node, Input::DialFailed { peer, attempts: Vec::new() }),
             Timer::Hand { turn, up: true } => self.raise_hand(net, node, turn),
             Timer::Hand { up: false, .. } => self.input(net, node, Input::Command(Command::LowerHand)),
+            Timer::Silent { peer, idle } => self.silent(net, node, peer, idle),
             Timer::Retry => {
                 let attempt = self.member(node).map_or(0, |member| member.attempts + 1);
                 self.enter(net, node, attempt);
             }
         }
+    }
+
+    fn falls_silent(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx) {
+        self.notice_silence(net, node, peer);
     }
 
     fn dropped(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx, packets: u32) {

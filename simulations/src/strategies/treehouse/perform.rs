@@ -96,6 +96,9 @@ impl<S: Suite> Treehouse<S> {
         while let Some(output) = self.room_mut(node).and_then(Room::poll_output) {
             self.perform(net, node, output);
         }
+        if net.is_flow() {
+            self.see_place(net, node);
+        }
         let Some(member) = self.member_mut(node) else { return };
         let next = member.room.as_deref().and_then(Room::poll_timeout).map(|(at, _)| at.as_micros());
         if let Some(at_us) = next.filter(|at_us| member.wake_us.is_none_or(|wake_us| wake_us > *at_us)) {
@@ -118,6 +121,9 @@ impl<S: Suite> Treehouse<S> {
                     net.count(tally::decline(&bytes), 1);
                 }
                 let len = (bytes.len() + LENGTH_BYTES) as u32;
+                if net.is_flow() && !net.is_alive(to) && tally::is_subscribe(&bytes) {
+                    self.notice_silence(net, node, to);
+                }
                 net.send(node, to, len, Class::Control, Message::Control(bytes));
             }
             Output::Forward { to, lane, packet, deadline } => {
@@ -182,6 +188,7 @@ impl<S: Suite> Treehouse<S> {
             }
             Event::Children { primary, .. } => {
                 let feeds_others = !primary.is_empty();
+                self.see_children(net, node);
                 if let Some(member) = self.member_mut(node) {
                     member.feeds_others = feeds_others;
                 }

@@ -45,6 +45,11 @@ impl Kinds {
     }
 }
 
+/// Whether a message asks for a feed.
+pub(super) fn is_subscribe(bytes: &[u8]) -> bool {
+    matches!(Control::from_bytes(bytes), Ok(Control::Subscribe(_)))
+}
+
 fn kind(message: &[u8]) -> &'static str {
     match Control::from_bytes(message) {
         Ok(Control::Ping { .. } | Control::Pong { .. }) => "sent_ping",

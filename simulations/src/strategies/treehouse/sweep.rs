@@ -1,0 +1,71 @@
+//! Flow mode: what rooms would be told by regular traffic, and what the sound is told of rooms.
+//!
+//! Rooms are hushed: they send what changes. Here is computed what a room would notice by silence, and when; and the feeds that
+//! rooms give, and where they are, are passed on to the engine, which computes who hears what.
+
+use rand::RngExt;
+use rand_distr::{Distribution, Exp1};
+use treehouse_room::{Input, Room};
+use treehouse_wire::{Suite, control::Purpose};
+
+use super::{Timer, Treehouse};
+use crate::{engine::Net, plan::NodeIx, strategy::Place};
+
+/// A live feed carries a packet or a tick this often, in microseconds, and is suspect after so long a silence: the room's
+/// own numbers, its estimate of the jitter aside.
+const LIVE_US: u64 = 60_000;
+const LIVE_PATIENCE_US: u64 = 150_000;
+/// The same of an idle feed.
+const IDLE_US: u64 = 1_000_000;
+const IDLE_PATIENCE_US: u64 = 2_500_000;
+
+impl<S: Suite> Treehouse<S> {
+    /// A peer will be silent from now on: wakes the room when it would notice if it is a live feed.
+    pub(super) fn notice_silence(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx) {
+        // The last packet or tick was sent a moment ago, the way makes it later, and jitter counts four times.
+        let passed_us = net.rng.random_range(0..LIVE_US);
+        let jitter: f64 = Exp1.sample(&mut net.rng);
+        let jitter_us = ((jitter + 4.0 * 0.5) * net.plan().jitter_us as f64) as u64;
+        let at_us = net.now_us() + net.one_way_us(peer, node) + LIVE_PATIENCE_US + jitter_us - passed_us;
+        net.timer(node, at_us, Timer::Silent { peer, idle: false });
+    }
+
+    /// The time has come that a silent peer is noticed.
+    pub(super) fn silent(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx, idle: bool) {
+        let Some(peer_id) = self.id(peer).filter(|_| !net.is_alive(peer)) else { return };
+        let Some(room) = self.member(node).and_then(|member| member.room.as_deref()) else { return };
+        let Some(purpose) = room.feed_purpose(&peer_id) else { return };
+        if purpose == Purpose::IdleStandby && !idle {
+            let passed_us = net.rng.random_range(0..IDLE_US);
+            let at_us = net.now_us() + IDLE_PATIENCE_US - LIVE_PATIENCE_US - passed_us;
+            return net.timer(node, at_us, Timer::Silent { peer, idle: true });
+        }
+        self.input(net, node, Input::FeedSilent { peer: peer_id });
+    }
+
+    /// Tells the engine whom a node feeds now.
+    pub(super) fn see_children(&mut self, net: &mut Net<Self>, node: NodeIx) {
+        let Some(room) = self.member(node).and_then(|member| member.room.as_deref()) else { return };
+        let children = room.fed().iter().filter_map(|child| self.index.get(child).copied()).collect();
+        net.feeds(node, children);
+    }
+
+    /// Tells the engine where a node is now, if that has changed.
+    pub(super) fn see_place(&mut self, net: &mut Net<Self>, node: NodeIx) {
+        let Some(member) = self.member_mut(node) else { return };
+        let Some(upstream) = member.room.as_deref().map(Room::upstream) else { return };
+        if member.upstream == upstream {
+            return;
+        }
+        let was_root = std::mem::replace(&mut member.upstream, upstream).root;
+        let place = Place {
+            parent: upstream.parent.and_then(|parent| self.index.get(&parent).copied()),
+            standby: upstream.standby.and_then(|standby| self.index.get(&standby).copied()),
+            depth: upstream.parent.map(|_| f64::from(upstream.depth)),
+        };
+        net.placed(node, place);
+        if was_root != upstream.root {
+            net.co_root(node, upstream.root);
+        }
+    }
+}
