@@ -496,11 +496,18 @@ impl Directory {
         }
     }
 
-    /// Free slots for children, those of members that are being placed or on probation included.
-    pub(crate) fn slots_in_sight(&self) -> u32 {
+    /// Whether there are more free slots for children than this, those of members that are being placed or on probation
+    /// included. It looks at no more of these than it has to.
+    pub(crate) fn has_slots_in_sight(&self, more_than: u32) -> bool {
         let waiting = self.newcomers.iter().filter_map(|(_, node)| self.get(node));
         let waiting = waiting.filter(|member| !member.proven && member.is_capable() && member.is_there());
-        self.open_slots + waiting.map(|member| self.open_slots_of(member)).sum::<u32>()
+        let mut slots = self.open_slots;
+        let mut more = waiting.map(|member| self.open_slots_of(member));
+        while slots <= more_than {
+            let Some(of) = more.next() else { return false };
+            slots += of;
+        }
+        true
     }
 
     /// Lets those feed others whose probation is over.

@@ -213,7 +213,7 @@ impl<S: Suite> Room<S> {
     /// that does could then not come in, and the room not grow.
     pub(crate) fn any_slot_free(&self, relays: bool) -> bool {
         let Some(region) = &self.region else { return false };
-        region.directory.slots_in_sight() > u32::from(!relays)
+        region.directory.has_slots_in_sight(u32::from(!relays))
     }
 
     /// Offers a member candidates to measure: landmarks to one that does not know where it is, else the best and one at random.

@@ -1,0 +1,129 @@
+//! Flow mode: what is computed over spans of time against what can be reckoned by hand, and against itself.
+
+mod support;
+
+use std::sync::Arc;
+
+use support::{Everywhere, plan};
+use treehouse_sim::{
+    engine::Engine,
+    measure::Outcome,
+    network::Loss,
+    plan::{Departure, Hostile, Incident, NodeIx, Plan},
+    results,
+    strategies::{
+        self, Name, Settings,
+        treehouse::{self, Protection, Treehouse},
+    },
+    strategy::Strategy,
+};
+
+const SECOND_US: u64 = 1_000_000;
+
+/// Members that come five a second, two thirds of them leaves, equally far from each other.
+fn room(members: u32, way_us: u64, duration_us: u64) -> Plan {
+    let mut plan = plan(members, duration_us);
+    for (number, node) in (0_u64..).zip(&mut plan.nodes).skip(1) {
+        node.joins_us = number * SECOND_US / 5;
+        node.children_max = if number % 3 == 1 { 8 } else { 0 };
+    }
+    plan.delay = Arc::new(Everywhere(way_us));
+    plan.media.frames_per_packet = 3;
+    plan.warmup_us = 30 * SECOND_US;
+    plan
+}
+
+fn start(plan: &Arc<Plan>, protection: Protection) -> Engine<Treehouse> {
+    let settings = treehouse::Settings { protection };
+    Engine::new(Arc::clone(plan), |plan| Treehouse::new(plan, settings)).in_flow()
+}
+
+fn run(plan: Plan, protection: Protection) -> Outcome {
+    start(&Arc::new(plan), protection).run()
+}
+
+#[test]
+fn a_hundred_members_hear_everything_on_a_quiet_network() {
+    for protection in Protection::ALL {
+        let outcome = run(room(100, 20_000, 60 * SECOND_US), protection);
+        for (number, node) in outcome.nodes.iter().enumerate().skip(1) {
+            assert!(node.due > 1400, "{protection:?}: {number} {node:?}");
+            assert_eq!((node.on_time, node.heard), (node.due, node.due), "{protection:?}: {number} {node:?}");
+            // A way of 20 ms a hop.
+            let mean_us = node.delay_sum_us / node.heard;
+            assert!((20_000..150_000).contains(&mean_us), "{number}: {mean_us}");
+        }
+        assert_eq!(outcome.outages, [], "{protection:?}");
+        let second = outcome.seconds[50];
+        assert_eq!((second.present, second.with_parent), (100, 99), "{protection:?}: {second:?}");
+        assert_eq!((second.due, second.on_time), (99 * 48, 99 * 48), "16 packets end in this second");
+    }
+}
+
+/// The busiest relay crashes: what its subtree loses under a protection.
+fn kill_a_relay(protection: Protection) -> (NodeIx, Outcome) {
+    let long = || room(100, 60_000, 45 * SECOND_US);
+    let plan = Arc::new(long());
+    let mut engine = start(&plan, protection);
+    engine.run_until(33 * SECOND_US);
+    let parent = |node: u32| engine.strategy().place(NodeIx(node)).parent;
+    let children = |relay: u32| (1..100).filter(|node| parent(*node) == Some(NodeIx(relay))).count();
+    let relay = NodeIx((1..100).max_by_key(|relay| children(*relay)).expect("there are members"));
+    assert!(children(relay.0) >= 2, "{relay:?}");
+    let mut plan = long();
+    plan.nodes[relay.index()].leaves_us = Some(33 * SECOND_US);
+    plan.nodes[relay.index()].departure = Departure::Crash;
+    (relay, run(plan, protection))
+}
+
+#[test]
+fn with_live_standbys_a_relay_s_crash_loses_nothing() {
+    let (relay, outcome) = kill_a_relay(Protection::All);
+    for (number, node) in outcome.nodes.iter().enumerate().skip(1).filter(|(number, _)| *number != relay.index()) {
+        assert_eq!(node.on_time, node.due, "{number} {node:?}");
+    }
+    assert_eq!(outcome.outages, []);
+    assert!(outcome.counts["suspicions_silent"] > 0, "its children have noticed: {:?}", outcome.counts);
+}
+
+#[test]
+fn without_them_it_makes_an_outage_of_less_than_a_second() {
+    let (_, outcome) = kill_a_relay(Protection::Off);
+    assert!(!outcome.outages.is_empty(), "a crash without a live standby is heard: {:?}", outcome.counts);
+    let longest = outcome.outages.iter().map(|outage| outage.length_us).max();
+    assert!(longest.is_some_and(|length_us| length_us < SECOND_US), "{:?}", outcome.outages);
+    assert!(outcome.repairs.count() > 0);
+}
+
+#[test]
+fn one_plan_gives_one_outcome() {
+    let hash = || {
+        let mut plan = room(100, 20_000, 60 * SECOND_US);
+        plan.jitter_us = 1_000;
+        for number in (5..100).step_by(9) {
+            plan.nodes[number].leaves_us = Some(30 * SECOND_US + number as u64 * SECOND_US / 5);
+            plan.nodes[number].departure = if number % 2 == 0 { Departure::Polite } else { Departure::Crash };
+        }
+        results::hash(&run(plan, Protection::Relays))
+    };
+    let first = hash();
+    assert_eq!(first, hash());
+    // Printed, so that a run under another profile can be held against it.
+    println!("hash of the room in flow mode: {first}");
+}
+
+#[test]
+fn what_flow_mode_cannot_do_is_refused_in_a_sentence() {
+    let refusal = |name, change: fn(&mut Plan)| {
+        let mut plan = plan(3, SECOND_US);
+        change(&mut plan);
+        strategies::run_flow(name, &Settings::default(), Arc::new(plan), &mut |_| true).map(|_| ())
+    };
+    let said = |name, change| refusal(name, change).expect_err("it cannot").to_string();
+    assert!(said(Name::GossipSub, |_| ()).contains("--set mode=packet"));
+    assert!(said(Name::Treehouse, |plan| plan.loss = Loss::Independent { share: 0.01 }).contains("network.loss"));
+    assert!(said(Name::Treehouse, |plan| plan.nodes[1].hostile = Some(Hostile::Forge)).contains("hostile"));
+    let partition = |plan: &mut Plan| plan.incidents = vec![(0, Incident::Partition { sides: vec![0], heals_us: 1 })];
+    assert!(said(Name::Treehouse, partition).contains("partition"));
+    assert_eq!(refusal(Name::Treehouse, |_| ()), Ok(()));
+}
