@@ -147,7 +147,7 @@ impl<S: Suite> Room<S> {
             return self.stage_subscribe(from);
         }
         if let Err(reason) = self.may_feed(&from, &request) {
-            self.children_forget(from);
+            self.child_gone(from);
             return self.send(from, &Control::Declined { purpose, reason });
         }
         self.give_up_disordered_standby();
@@ -211,9 +211,10 @@ impl<S: Suite> Room<S> {
         if self.feeds.get(&from).is_some() {
             // The parent ends it: as good as a decline.
             self.event(crate::api::Event::Suspected { peer: from, reason: crate::api::Suspicion::LinkDown });
-            self.feed_failed(from);
+            return self.feed_failed(from);
         }
-        self.child_gone(from);
+        // A child that finds another parent still hears this node's own voice, if it is on stage.
+        if self.children.contains(&from) { self.child_gone(from) } else { self.stage_links.remove_listener(&from) }
     }
 
     /// A child is gone for good, as far as this node can tell: its registry hears of it.
@@ -227,11 +228,6 @@ impl<S: Suite> Room<S> {
 
     /// Forgets a child, whatever the reason.
     pub(crate) fn child_gone(&mut self, peer: NodeId) {
-        self.stage_links.remove_listener(&peer);
-        self.children_forget(peer);
-    }
-
-    fn children_forget(&mut self, peer: NodeId) {
         if self.children.map.remove(&peer).is_some() {
             self.children.changed = true;
             self.status_due = true;
@@ -314,7 +310,7 @@ impl<S: Suite> Room<S> {
             self.children.map.iter().filter(|(_, child)| spent(child)).map(|(node, _)| *node).collect();
         for node in ended {
             self.send(node, &Control::Unsubscribe);
-            self.children_forget(node);
+            self.child_gone(node);
         }
     }
 
