@@ -98,6 +98,11 @@ pub enum Event {
         /// Who is on it.
         members: Vec<OnStage>,
     },
+    /// Whose voices go down the tree.
+    Floor {
+        /// Those who speak them: three at most, the loudest.
+        peers: Vec<String>,
+    },
     /// The room is recorded, or not any more.
     Recording {
         /// It is.
@@ -244,6 +249,7 @@ pub fn from_room(event: &RoomEvent, after_ms: u64, address: impl Fn(&Address) ->
             Event::Hand { peer: peer_id(peer), name: name.clone(), raised: *raised }
         }
         RoomEvent::Stage(members) => Event::Stage { members: members.iter().map(OnStage::from).collect() },
+        RoomEvent::Floor(speakers) => Event::Floor { peers: peers(speakers) },
         RoomEvent::Recording(on) => Event::Recording { on: *on },
         RoomEvent::Feeds { parent, standby, depth } => {
             Event::Feeds { parent: parent.as_ref().map(peer_id), standby: standby.as_ref().map(peer_id), depth: *depth }

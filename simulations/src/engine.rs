@@ -293,6 +293,16 @@ impl<S: Strategy> Net<S> {
         self.record.received(node, packet, self.now_us)
     }
 
+    /// The root of a strategy that chooses voices has a packet, and sends it on or keeps it back, for the record.
+    pub fn chosen(&mut self, packet: Packet, sent: bool) {
+        self.record.chosen(packet, sent, self.now_us);
+    }
+
+    /// A packet has come to a node straight from its speaker, where it may be one that the root keeps back, for the record.
+    pub fn overheard(&mut self, node: NodeIx, packet: Packet) {
+        self.record.overheard(node, packet, self.now_us);
+    }
+
     /// A packet has come that the strategy did not take as new, for the record: a copy, where it is one.
     pub fn repeated(&mut self, node: NodeIx, packet: Packet) {
         self.record.repeated(node, packet);

@@ -9,7 +9,10 @@
 //! - A frame is late for a jitter target where it comes more than [`JITTER_TARGET_US`] after the listener's base delay: a running
 //!   median that moves a fixed step towards each delay (Ma, Muthukrishnan and Sandler, "Frugal streaming for estimating
 //!   quantiles", 2013), so that it follows a change of the way within a second and no single late packet.
+//! - A strategy may choose which voices it spreads. Frames of the others are due at nobody and count as nothing where they come.
 //! - Copies are packets that arrived for each one that was new.
+
+use std::collections::VecDeque;
 
 use crate::{
     plan::{NodeIx, Plan},
@@ -26,6 +29,8 @@ pub const OUTAGE_US: u64 = 200_000;
 pub const JITTER_TARGET_US: u64 = 100_000;
 /// How fast a listener's own estimate of its way's delay follows, in microseconds a frame: 100 ms in a second of sound.
 pub(crate) const BASE_STEP_US: u64 = 2_000;
+/// A root that has a frame and has not sent it on after this is not going to.
+const CHOOSES_US: u64 = 500_000;
 /// Width of a bin of [`Delays`].
 pub const BIN_US: u64 = 100;
 /// Bins of [`Delays`]: what takes longer counts in the last.
@@ -217,6 +222,18 @@ impl Heard {
     }
 }
 
+/// What the root has done with a frame, for a strategy that chooses voices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fate {
+    /// It has not come to the root.
+    #[default]
+    Unknown,
+    /// The root has it and does not spread it.
+    Held,
+    /// It was sent on.
+    Sent,
+}
+
 /// A listener as it listens.
 #[derive(Clone, Debug, Default)]
 struct Listener {
@@ -237,6 +254,10 @@ pub struct Recorder {
     /// When each frame of each voice was captured: the time of its last sample.
     captured: Vec<Vec<u64>>,
     speakers: Vec<NodeIx>,
+    /// What became of each frame of each voice at the root; empty for a strategy that chooses no voices.
+    fates: Vec<Vec<Fate>>,
+    /// Packets that came before the root had them, which those on stage may: who, what, when.
+    waiting: VecDeque<(NodeIx, Packet, u64)>,
     /// All frames, in the order of time: the same of all voices together.
     all: Vec<u64>,
     listeners: Vec<Listener>,
@@ -255,6 +276,8 @@ impl Recorder {
             frame_us: plan.media.frame_us,
             captured: Vec::new(),
             speakers: Vec::new(),
+            fates: Vec::new(),
+            waiting: VecDeque::new(),
             all: Vec::new(),
             listeners: vec![Listener::default(); plan.nodes.len()],
             is_silent: false,
@@ -300,11 +323,14 @@ impl Recorder {
             }
             let number_at = |at_us: u64| voice.partition_point(|at| *at < at_us);
             let end = number_at(until);
-            for at in &voice[number_at(from).min(end)..end] {
+            let fates = self.fates.get(index).map_or(&[][..], Vec::as_slice);
+            let held = |number: usize| fates.get(number) == Some(&Fate::Held);
+            let first = number_at(from).min(end);
+            for (_, at) in (first..).zip(&voice[first..end]).filter(|(number, _)| !held(*number)) {
                 second(&mut self.outcome.seconds, *at).due += 1;
                 due += 1;
             }
-            missed = missed.max(end.saturating_sub(number_at(silent_from)));
+            missed = missed.max((number_at(silent_from)..end).filter(|number| !held(*number)).count());
             // What was captured so late that nobody asks for it is not to its credit either.
             let heard = listener.heard.iter().find(|(of, _)| usize::from(*of) == index).map(|(_, heard)| *heard);
             for (number, at) in (0_u32..).zip(voice).skip(end) {
@@ -337,8 +363,66 @@ impl Recorder {
         self.all.push(now_us);
     }
 
+    /// The root of a strategy that chooses voices has a packet, and sends it on or not. One that it kept back at first it may send
+    /// later.
+    pub fn chosen(&mut self, packet: Packet, sent: bool, now_us: u64) {
+        let voice = usize::from(packet.voice);
+        if self.fates.len() <= voice {
+            self.fates.resize_with(voice + 1, Vec::new);
+        }
+        let end = packet.first as usize + usize::from(packet.frames);
+        let fates = &mut self.fates[voice];
+        fates.resize(fates.len().max(end), Fate::Unknown);
+        for fate in &mut fates[packet.first as usize..end] {
+            *fate = if sent || *fate == Fate::Sent { Fate::Sent } else { Fate::Held };
+        }
+        if !self.waiting.is_empty() && (sent || self.is_over(now_us)) {
+            for (node, packet, at_us) in std::mem::take(&mut self.waiting) {
+                if !self.waits(packet) {
+                    self.count_received(node, packet, at_us);
+                } else if now_us < at_us + CHOOSES_US {
+                    self.waiting.push_back((node, packet, at_us));
+                } else if self.fates_of(packet).all(|fate| fate != Fate::Held) {
+                    // The root never had it; those who heard it are not to blame.
+                    self.count_received(node, packet, at_us);
+                }
+            }
+        }
+    }
+
+    fn is_over(&self, now_us: u64) -> bool {
+        self.waiting.front().is_some_and(|(.., at_us)| now_us >= at_us + CHOOSES_US)
+    }
+
+    fn fates_of(&self, packet: Packet) -> impl Iterator<Item = Fate> + '_ {
+        let fates = self.fates.get(usize::from(packet.voice)).map_or(&[][..], Vec::as_slice);
+        let numbers = packet.first..packet.first + u32::from(packet.frames);
+        numbers.map(|number| fates.get(number as usize).copied().unwrap_or_default())
+    }
+
+    /// Whether it is not known yet that a packet is one for everybody.
+    fn waits(&self, packet: Packet) -> bool {
+        self.is_present(NodeIx::HOST) && self.fates_of(packet).any(|fate| fate != Fate::Sent)
+    }
+
+    /// A packet has come to a node by a way that does not say whether it is one for everybody.
+    pub fn overheard(&mut self, node: NodeIx, packet: Packet, now_us: u64) {
+        if self.waits(packet) {
+            self.waiting.push_back((node, packet, now_us));
+        } else {
+            self.count_received(node, packet, now_us);
+        }
+    }
+
     /// A packet has come to a node; true where it, or a frame in it, is new there.
     pub fn received(&mut self, node: NodeIx, packet: Packet, now_us: u64) -> bool {
+        if !self.fates.is_empty() && self.fates_of(packet).any(|fate| fate != Fate::Sent) {
+            self.chosen(packet, true, now_us);
+        }
+        self.count_received(node, packet, now_us)
+    }
+
+    fn count_received(&mut self, node: NodeIx, packet: Packet, now_us: u64) -> bool {
         let listener = &mut self.listeners[node.index()];
         let row = &mut self.outcome.nodes[node.index()];
         let last_frame = packet.first + u32::from(packet.frames) - 1;
@@ -385,7 +469,7 @@ impl Recorder {
         }
         let last = &mut self.listeners[node.index()].last;
         let newest = last.map_or(captured_us, |(_, captured)| captured.max(captured_us));
-        *last = Some((now_us, newest));
+        *last = Some((last.map_or(now_us, |(at, _)| at.max(now_us)), newest));
         true
     }
 

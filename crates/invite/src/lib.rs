@@ -50,6 +50,7 @@
 //! ```
 
 mod assembly;
+mod beacon;
 mod certificate;
 mod charter;
 mod invite;
@@ -60,6 +61,7 @@ mod state;
 mod statement;
 
 pub use assembly::StageAssembly;
+pub use beacon::{Beacon, Carried};
 pub use certificate::{CERTIFICATE_SECONDS, Certificate};
 pub use charter::{Charter, SUCCESSORS_MAX};
 pub use invite::{

@@ -4,12 +4,13 @@ mod support;
 
 use support::*;
 use treehouse_invite::{
-    CERTIFICATE_SECONDS, CLOCK_SKEW_SECONDS, Certificate, Charter, MediaClaim, Policy, Protection, Role, RoomState,
-    StatementError, UnknownProtection,
+    Beacon, CERTIFICATE_SECONDS, CLOCK_SKEW_SECONDS, Carried, Certificate, Charter, MediaClaim, Policy, Protection,
+    Role, RoomState, StatementError, UnknownProtection,
 };
 use treehouse_wire::{
-    Blob, DecodeError, Domain, Epoch, List, MediaKey, NodeId, RoomId, Shipped, Text, UnixSeconds, control::Statement,
-    limits::SIGNED_BYTES_MAX,
+    Blob, DecodeError, Domain, Epoch, FrameNumber, List, MediaKey, NodeId, RoomId, Shipped, Text, UnixSeconds, VoiceId,
+    control::Statement,
+    limits::{CARRIED_MAX, CHOSEN_MAX, SIGNED_BYTES_MAX},
 };
 
 fn charter() -> Charter {
@@ -124,6 +125,14 @@ fn a_room_state_has_one_or_three_frames_in_a_packet() {
     }
 }
 
+/// A beacon at its limits.
+fn beacon() -> Beacon {
+    let (voice, frame) = (VoiceId([0xff; 8]), FrameNumber(u32::MAX));
+    let carried = Carried { voice, first: frame, last: frame, count: u32::MAX };
+    let carried = List::truncated([carried; CARRIED_MAX]);
+    Beacon { state: (u16::MAX, u32::MAX), number: u32::MAX, chosen: List::truncated([voice; CHOSEN_MAX]), carried }
+}
+
 #[test]
 fn a_statement_of_one_kind_is_none_of_another() {
     let all = [
@@ -134,20 +143,23 @@ fn a_statement_of_one_kind_is_none_of_another() {
         Domain::RoomState,
         Domain::MediaKey,
         Domain::Packet,
+        Domain::Beacon,
     ];
     let payload = |statement: Statement| statement.payload.into_vec();
     let certificate = payload(certificate().sign(&Shipped, &FOUNDER.signer(), &room()));
     let state = payload(state().sign(&Shipped, &FOUNDER.signer(), &room()));
     let charter = payload(charter().sign(&Shipped, &FOUNDER.signer()));
+    let beacon = payload(beacon().sign(&Shipped, &FOUNDER.signer(), &room()));
     for domain in all {
-        let (a, b, c) = (
+        let (a, b, c, d) = (
             Certificate::verify(&Shipped, &resign(domain, certificate.clone(), FOUNDER), &room(), &FOUNDER.node(), NOW)
                 .is_ok(),
             RoomState::verify(&Shipped, &resign(domain, state.clone(), FOUNDER), &room(), &FOUNDER.node()).is_ok(),
             Charter::verify(&Shipped, &resign(domain, charter.clone(), FOUNDER), &room()).is_ok(),
+            Beacon::verify(&Shipped, &resign(domain, beacon.clone(), FOUNDER), &room(), &FOUNDER.node()).is_ok(),
         );
-        let only = (domain == Domain::Certificate, domain == Domain::RoomState, domain == Domain::Charter);
-        assert_eq!((a, b, c), only, "{domain:?}");
+        let only = [Domain::Certificate, Domain::RoomState, Domain::Charter, Domain::Beacon].map(|of| of == domain);
+        assert_eq!([a, b, c, d], only, "{domain:?}");
     }
 }
 
@@ -190,6 +202,7 @@ fn the_largest_statements_fit() {
         charter.sign(&Shipped, &FOUNDER.signer()),
         certificate.sign(&Shipped, &FOUNDER.signer(), &room()),
         state.sign(&Shipped, &FOUNDER.signer(), &room()),
+        beacon().sign(&Shipped, &FOUNDER.signer(), &room()),
     ];
     for statement in &statements {
         assert!(statement.payload.len() < SIGNED_BYTES_MAX, "{} bytes", statement.payload.len());

@@ -10,11 +10,12 @@ use files::{check, hex, load, readable, unhex};
 use serde_json::{Value, json};
 use support::*;
 use treehouse_invite::{
-    Certificate, Charter, HolderKey, Invite, MediaClaim, Policy, Protection, Role, RoomState, Stage, StageMember,
-    check_redemption,
+    Beacon, Carried, Certificate, Charter, HolderKey, Invite, MediaClaim, Policy, Protection, Role, RoomState, Stage,
+    StageMember, check_redemption,
 };
 use treehouse_wire::{
-    Control, Epoch, List, MediaKey, Shipped, Signature, Text, UnixSeconds, control::Statement, decode, encode,
+    Control, Epoch, FrameNumber, List, MediaKey, Shipped, Signature, Text, UnixSeconds, VoiceId, control::Statement,
+    decode, encode,
 };
 
 fn file(name: &str) -> PathBuf {
@@ -222,6 +223,20 @@ fn states() -> Vec<(&'static str, RoomState)> {
     vec![("room state", state), ("first room state, empty stage", first)]
 }
 
+fn beacons() -> Vec<(&'static str, Beacon)> {
+    let voices = [VoiceId([0x70; 8]), VoiceId([0x71; 8])];
+    let carried =
+        |voice, first, last, count| Carried { voice, first: FrameNumber(first), last: FrameNumber(last), count };
+    let beacon = Beacon {
+        state: (2, 70_000),
+        number: 300,
+        chosen: List::truncated([voices[1]]),
+        carried: List::truncated([carried(voices[0], 16_384, 16_386, 3), carried(voices[1], 9, 60, 50)]),
+    };
+    let silent = Beacon { state: (0, 1), number: 1, chosen: List::default(), carried: List::default() };
+    vec![("beacon", beacon), ("first beacon, nobody speaks", silent)]
+}
+
 fn entry(name: &str, value: Value, statement: &Statement) -> Value {
     json!({
         "name": name, "value": value, "payload": hex(&statement.payload[..]),
@@ -239,12 +254,16 @@ fn statements_have_the_bytes_in_the_file() {
     let states = states()
         .into_iter()
         .map(|(name, state)| entry(name, readable(&state), &state.sign(&Shipped, &FOUNDER.signer(), &room())));
+    let beacons = beacons()
+        .into_iter()
+        .map(|(name, beacon)| entry(name, readable(&beacon), &beacon.sign(&Shipped, &FOUNDER.signer(), &room())));
     let key = MediaKey(Person(40).key());
     let claim = MediaClaim::sign(&Shipped, &ALICE.signer(), &room(), &ALICE.node(), key);
     let document = json!({
         "about": "a key of seed nn is that of 32 bytes nn; the founder is of seed 01 and hosts",
         "founder": hex(FOUNDER.node().0), "room": hex(room().0), "now": NOW.0,
         "charters": charters.collect::<Vec<_>>(), "certificates": [certificate], "states": states.collect::<Vec<_>>(),
+        "beacons": beacons.collect::<Vec<_>>(),
         "media_claims": [{
             "name": "media claim", "speaker_seed": hex(ALICE.seed()), "speaker": hex(ALICE.node().0),
             "media_key": hex(key.0), "signature": hex(claim.signature.0),
@@ -269,6 +288,9 @@ fn the_statements_in_the_file_verify() {
     }
     for (statement, (name, state)) in statements("states").iter().zip(states()) {
         assert_eq!(RoomState::verify(&Shipped, statement, &room(), &FOUNDER.node()), Ok(state), "{name}");
+    }
+    for (statement, (name, beacon)) in statements("beacons").iter().zip(beacons()) {
+        assert_eq!(Beacon::verify(&Shipped, statement, &room(), &FOUNDER.node()), Ok(beacon), "{name}");
     }
     let claim = &document["media_claims"][0];
     let claim = MediaClaim {

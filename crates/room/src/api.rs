@@ -202,6 +202,8 @@ pub enum Event {
     },
     /// Who is on stage has changed; the whole stage.
     Stage(Vec<StageMember>),
+    /// Whose voices go down the tree has changed: the loudest, three at most, as the host has chosen.
+    Floor(Vec<NodeId>),
     /// The room's recording flag has changed.
     Recording(bool),
     /// This node's feeds have changed.

@@ -159,6 +159,9 @@ impl<S: Suite> Room<S> {
         if let Some(adoption) = request.adopts.filter(|_| purpose == Purpose::Primary) {
             self.make_way(from, adoption);
         }
+        if purpose != Purpose::IdleStandby {
+            self.send_beacon(from);
+        }
         if request.replay {
             self.replay_to(from, &request.from);
         }

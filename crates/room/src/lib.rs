@@ -49,17 +49,20 @@
 //! - Nothing from the network can make it panic; what cannot be used is dropped, and a peer that breaks the protocol is
 //!   hung up on and not spoken to for a minute.
 //! - No packet is played or forwarded that does not verify under a media key on stage, and none twice.
+//! - At most three voices go down the tree, those that the host has chosen.
 //! - A relay's feeds come from members of smaller rank, so feeds form no cycle; no more feeds are given than the user
 //!   allows.
 //! - A run is a function of its seed and its inputs.
 
 mod api;
+mod beacon;
 mod cheap;
 mod children;
 mod config;
 mod coordinates;
 mod distance;
 mod feeds;
+mod floor;
 mod host;
 mod hush;
 mod links;

@@ -7,7 +7,7 @@
 
 use core::time::Duration;
 
-use treehouse_wire::{Bytes, FramesPerPacket, MediaKey, NodeId, Packet, Suite, packet::UnsealError};
+use treehouse_wire::{Bytes, FramesPerPacket, Level, MediaKey, NodeId, Packet, Suite, VoiceId, packet::UnsealError};
 
 use crate::{
     api::{Offence, Output, PlayFrame, RoomError},
@@ -98,10 +98,12 @@ impl<S: Suite> Room<S> {
         // Down a tree of three frames a packet the single frames do not go, once the speaker sends both.
         let for_stage = via == Via::Stage && header.k == FramesPerPacket::One && recent.sends_three(now, THREE_RECENT);
         self.feeds.carried_first(&from, &header, now);
+        if let Some(level) = self.play(from, speaker, &key, &packet) {
+            self.judge(header.voice, level);
+        }
         if !(for_stage && self.frames_per_packet() == FramesPerPacket::Three) {
             self.pass_on(&from, &speaker, &packet);
         }
-        self.play(from, speaker, &key, &packet);
     }
 
     /// Looks again at packets that came before the state that names their voice.
@@ -113,17 +115,40 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    fn forged(&mut self, from: NodeId) {
+    pub(crate) fn forged(&mut self, from: NodeId) {
         self.feed_forged(from);
         self.offended(from, Offence::Forged);
     }
 
-    /// Forwards a verified packet to the children, and keeps it for those who subscribe later.
-    fn pass_on(&mut self, from: &NodeId, speaker: &NodeId, packet: &Packet) {
-        let to = self.children.live(|child| child != from && child != speaker);
-        self.forward(to, packet);
+    /// Forwards a verified packet to the children if its voice is one that goes down the tree, and keeps it for those who
+    /// subscribe later, or until its voice is chosen.
+    pub(crate) fn pass_on(&mut self, from: &NodeId, speaker: &NodeId, packet: &Packet) {
+        let goes = self.goes_down(&packet.header().voice);
+        if goes {
+            self.send_down(from, speaker, packet);
+        }
         if self.may_have_children() {
-            self.voices.keep(self.now, packet.clone());
+            self.voices.keep(self.now, packet.clone(), goes);
+        }
+    }
+
+    fn send_down(&mut self, from: &NodeId, speaker: &NodeId, packet: &Packet) {
+        let to = self.children.live(|child| child != from && child != speaker);
+        self.account_for(packet.header());
+        self.forward(to, packet);
+    }
+
+    /// The choice of voices has changed: what came of the new ones a moment ago follows.
+    pub(crate) fn let_in(&mut self) {
+        let mut unsent = Vec::new();
+        let stage = self.state.stage();
+        let new: Vec<VoiceId> = stage.voices().copied().filter(|voice| self.goes_down(voice)).collect();
+        for packet in self.voices.take_unsent(self.now, |voice| new.contains(voice)) {
+            let speaker = self.state.stage().voice(&packet.header().voice).map(|(speaker, _)| *speaker);
+            unsent.extend(speaker.map(|speaker| (speaker, packet)));
+        }
+        for (speaker, packet) in unsent {
+            self.send_down(&speaker, &speaker, &packet);
         }
     }
 
@@ -142,19 +167,22 @@ impl<S: Suite> Room<S> {
         });
     }
 
-    fn play(&mut self, from: NodeId, speaker: NodeId, key: &MediaKey, packet: &Packet) {
+    /// Gives each frame that is new to the player; how loud the packet is, where there is one.
+    fn play(&mut self, from: NodeId, speaker: NodeId, key: &MediaKey, packet: &Packet) -> Option<Level> {
         let header = packet.header();
-        let Some(room_key) = self.key.as_ref().filter(|(epoch, _)| *epoch == header.epoch) else { return };
+        let room_key = self.key.as_ref().filter(|(epoch, _)| *epoch == header.epoch)?;
         let recent = self.voices.recent(header.voice, self.now);
         let voiced = match packet.open(&self.suite, recent.unsealing_key(&self.suite, &self.room, room_key, key)) {
             Ok(voiced) => voiced,
             // Neither accuses the neighbour: it cannot open what it relays if it is no member.
-            Err(UnsealError::Key(_) | UnsealError::Content) => return,
+            Err(UnsealError::Key(_) | UnsealError::Content) => return None,
         };
+        let mut new = None;
         for (offset, (number, opus)) in (0_u64..).zip(header.frames().zip(voiced.frames)) {
             if !recent.mark_played(number) {
                 continue;
             }
+            new = Some(voiced.level);
             let samples = offset * u64::from(treehouse_wire::units::FRAME_SAMPLES);
             self.outputs.push_back(Output::Play(PlayFrame {
                 voice: header.voice,
@@ -166,6 +194,7 @@ impl<S: Suite> Room<S> {
                 from,
             }));
         }
+        new
     }
 
     /// Sends a new child what it lacks of the last two seconds.

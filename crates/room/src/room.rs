@@ -11,6 +11,7 @@ use treehouse_wire::{
 
 use crate::{
     api::{Closing, Command, Event, Input, Offence, Output, RoomError},
+    beacon::Choice,
     children::{Children, StageLinks},
     config::{Config, HostConfig, JoinConfig},
     coordinates::Coordinate,
@@ -93,6 +94,8 @@ pub struct Room<S: Suite> {
     /// News from below that go up with the next message.
     pub(crate) reports_waiting: Vec<Report>,
     pub(crate) voices: Voices<S>,
+    /// Which voices go down the tree, while any do.
+    pub(crate) choice: Option<Box<Choice>>,
     /// While a hand is up, on stage or not.
     pub(crate) own_voice: Option<Box<OwnVoice<S>>>,
     pub(crate) stage_links: StageLinks,
@@ -180,6 +183,7 @@ impl<S: Suite> Room<S> {
             adopting: None,
             reports_waiting: Vec::new(),
             voices: Voices::default(),
+            choice: None,
             own_voice: None,
             stage_links: StageLinks::default(),
             stage_contacts: Sorted::default(),
@@ -327,6 +331,7 @@ impl<S: Suite> Room<S> {
             Control::State(statement) => self.state_head(from, statement),
             Control::StagePart { digest, index, of, part } => self.stage_part(from, digest, index, of, &part),
             Control::StateWanted => self.state_wanted(from),
+            Control::Beacon(statement) => self.beacon(from, statement),
             Control::Offer { .. } | Control::Placement(_) | Control::StageContact(_) => self.host_says(from, message),
         }
     }

@@ -92,8 +92,10 @@ impl<S: Suite> Room<S> {
         if three {
             voice.three_until = Some(now.after(THREE_LINGER));
         }
+        let id = voice.claim.key.voice();
         let frame = Waiting { number, captured, level, opus };
         let group = voice.group(frame.clone()).filter(|_| voice.three_until.is_some_and(|until| now < until));
+        self.judge(id, level);
         self.publish(FramesPerPacket::One, &[frame], three)?;
         if let Some(group) = group {
             self.publish(FramesPerPacket::Three, &group, three)?;
@@ -112,11 +114,15 @@ impl<S: Suite> Room<S> {
             self.roots_listening()
         };
         if for_tree {
-            to.extend(self.children.live(|_| true));
-            to.sort_unstable();
-            to.dedup();
+            let goes = self.goes_down(&packet.header().voice);
+            if goes {
+                to.extend(self.children.live(|_| true));
+                to.sort_unstable();
+                to.dedup();
+                self.account_for(packet.header());
+            }
             if self.may_have_children() {
-                self.voices.keep(self.now, packet.clone());
+                self.voices.keep(self.now, packet.clone(), goes);
             }
         }
         self.forward(to, &packet);

@@ -153,6 +153,7 @@ impl<S: Suite> Room<S> {
             let members = self.state.stage.members().to_vec();
             self.event(Event::Stage(members));
             self.own_voice_staged();
+            self.keep_floor_staged();
         }
         if was_recording != recording {
             self.event(Event::Recording(recording));

@@ -12,12 +12,15 @@ use treehouse_wire::{
     control::Positions,
 };
 
-use crate::{time::Instant, window::Window};
+use crate::{floor::CHALLENGE, time::Instant, window::Window};
 
 /// Frames back to which a receiver asks for what it missed, and past which a packet is of no use: three seconds.
 pub(crate) const FRAMES_OLD: u32 = 150;
 /// How long a packet can be replayed to a child that subscribes.
 pub(crate) const REPLAY: Duration = Duration::from_secs(2);
+/// How much of the beginning of a voice goes down the tree when it is let in: as much as passes while it challenges another
+/// ([`CHALLENGE`]), so that nothing is lost of it. What comes later than that a jitter buffer has no use for.
+const ONSET: Duration = CHALLENGE;
 /// Packets in the replay ring: two seconds of twelve voices at one frame a packet. Past it the oldest go.
 const RING_MAX: usize = 1200;
 /// Packets of unknown voices that wait for the room state. Past it the oldest go.
@@ -108,11 +111,19 @@ impl<S: Suite> Recent<S> {
     }
 }
 
+/// A packet that can still be replayed.
+struct Kept {
+    at: Instant,
+    packet: Packet,
+    /// It has gone down the tree; one of a voice that was not chosen has not.
+    sent: bool,
+}
+
 /// What a receiver knows of all voices.
 pub(crate) struct Voices<S: Suite> {
     /// Those that left the stage stay for a while: should one come back with its key, no frame of it is played again.
     heard: Vec<Heard<S>>,
-    ring: VecDeque<(Instant, Packet)>,
+    ring: VecDeque<Kept>,
     held: VecDeque<(Instant, NodeId, Packet)>,
 }
 
@@ -161,17 +172,27 @@ impl<S: Suite> Voices<S> {
         Positions::truncated(stage.voices().filter_map(|voice| Some((*voice, FrameNumber(has(voice)?)))))
     }
 
-    /// Keeps a packet for children that subscribe later.
-    pub(crate) fn keep(&mut self, now: Instant, packet: Packet) {
+    /// Keeps a packet for children that subscribe later, or, where it was not sent, until its voice is let in.
+    pub(crate) fn keep(&mut self, now: Instant, packet: Packet, sent: bool) {
         self.forget_replayed(now);
         if self.ring.len() >= RING_MAX {
             self.ring.pop_front();
         }
-        self.ring.push_back((now, packet));
+        self.ring.push_back(Kept { at: now, packet, sent });
+    }
+
+    /// The packets of the last moment that were not sent, of voices that are wanted now, oldest first. They count as sent.
+    pub(crate) fn take_unsent(&mut self, now: Instant, wanted: impl Fn(&VoiceId) -> bool) -> Vec<Packet> {
+        let late = |kept: &&mut Kept| now.since(kept.at) <= ONSET && !kept.sent && wanted(&kept.packet.header().voice);
+        let taken = self.ring.iter_mut().filter(late).map(|kept| {
+            kept.sent = true;
+            kept.packet.clone()
+        });
+        taken.collect()
     }
 
     fn forget_replayed(&mut self, now: Instant) {
-        while self.ring.front().is_some_and(|(at, _)| now.since(*at) > REPLAY) {
+        while self.ring.front().is_some_and(|kept| now.since(kept.at) > REPLAY) {
             self.ring.pop_front();
         }
     }
@@ -208,7 +229,13 @@ impl<S: Suite> Voices<S> {
             let is_new = from.iter().find(|(voice, _)| *voice == header.voice).is_none_or(|(_, has)| last > *has);
             is_new && stage.voice(&header.voice).is_some_and(|(speaker, _)| speaker != child)
         };
-        self.ring.iter().map(|(_, packet)| packet).filter(|packet| lacks(packet)).cloned().collect()
+        self.ring
+            .iter()
+            .filter(|kept| kept.sent)
+            .map(|kept| &kept.packet)
+            .filter(|packet| lacks(packet))
+            .cloned()
+            .collect()
     }
 
     /// Holds a packet of a voice that the room state does not know yet.

@@ -67,6 +67,8 @@ fn settle(world: &mut World<Cheap>) {
     world.run_for(Duration::from_secs(25));
     world.check_settled(false);
     let Some(speaker) = world.inside().into_iter().find(|ix| *ix != 0) else { return };
+    // Where more than three speak not all are heard: the others fall silent.
+    world.nodes.iter_mut().for_each(|node| node.speaking = false);
     world.speak(speaker);
     world.run_for(Duration::from_secs(2));
     let from = world.now;

@@ -381,6 +381,8 @@ pub enum Control {
     StateWanted,
     /// Where a member of the stage or a root can be reached; from the host to those who need a direct link.
     StageContact(Contact),
+    /// Which voices go down the tree; see the `invite` crate's `Beacon`.
+    Beacon(Statement),
 }
 
 impl Control {

@@ -27,6 +27,10 @@ pub const REPORTS_MAX: usize = 32;
 pub const PATH_MAX: usize = 32;
 /// Voices that one `Subscribe` names a position for; at most 12 microphones are open at once.
 pub const VOICES_MAX: usize = 16;
+/// Voices that go down the tree at once.
+pub const CHOSEN_MAX: usize = 3;
+/// Voices that a beacon gives an account of: those that are chosen, and those that were within the second before.
+pub const CARRIED_MAX: usize = 12;
 /// Members on stage.
 pub const STAGE_MAX: usize = 50;
 /// Largest signed payload in a control message: charter, certificate, head of the room state.

@@ -54,6 +54,8 @@ pub enum Domain {
     MediaKey,
     /// A media packet, signed by its media key.
     Packet,
+    /// Which voices go down the tree and what of them has gone, signed by the host.
+    Beacon,
 }
 
 impl Domain {
@@ -67,6 +69,7 @@ impl Domain {
             Domain::RoomState => "treehouse/room-state/1",
             Domain::MediaKey => "treehouse/media-key/1",
             Domain::Packet => "treehouse/packet/1",
+            Domain::Beacon => "treehouse/beacon/1",
         }
     }
 

@@ -105,6 +105,7 @@ fn largest() -> Vec<Control> {
         Control::State(statement()),
         Control::StagePart { digest: [0xff; 32], index: u8::MAX, of: u8::MAX, part: full(0xff) },
         Control::StageContact(contact()),
+        Control::Beacon(statement()),
     ]
 }
 

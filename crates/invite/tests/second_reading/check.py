@@ -228,6 +228,7 @@ CONTROL = enum(
     ("StagePart", struct_of(digest=HASH, index=u8, of=u8, part=blob(3800))),
     "StateWanted",
     ("StageContact", CONTACT),
+    ("Beacon", STATEMENT),
 )
 
 # --- Sections 6 to 8 ------------------------------------------------------------------------------------------------
@@ -248,6 +249,8 @@ STATE = struct_of(
     members=u32,
     stage_digest=HASH,
 )
+CARRIED = struct_of(voice=VOICE, first=u32, last=u32, count=u32)
+BEACON = struct_of(state=pair(u16, u32), number=u32, chosen=listing(VOICE, 3), carried=listing(CARRIED, 12))
 STAGE = listing(
     struct_of(node=NODE, role=ROLE, name=NAME, claim=optional(struct_of(key=KEY, signature=SIGNATURE))), 50
 )
@@ -468,7 +471,7 @@ def check_invites(good, bad):
 def check_statements(vectors):
     room, host = unhex(vectors["room"]), unhex(vectors["founder"])
     kinds = [("charters", CHARTER, "charter"), ("certificates", CERTIFICATE, "certificate")]
-    for field, item, domain in kinds + [("states", STATE, "room-state")]:
+    for field, item, domain in kinds + [("states", STATE, "room-state"), ("beacons", BEACON, "beacon")]:
         for entry in vectors[field]:
             statement = decode(STATEMENT, unhex(entry["bytes"]), 600)
             payload, signature = unhex(statement["payload"]), unhex(statement["signature"])

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use treehouse_invite::StageMember;
 use treehouse_wire::{NodeId, control::Statement};
 
-use crate::time::Instant;
+use crate::{beacon::Account, floor::Floor, time::Instant};
 
 /// Members that one host places itself.
 const MEMBERS_MAX: usize = 1 << 20;
@@ -27,6 +27,10 @@ pub(crate) struct Acting {
     tree_of_three: bool,
     pub(crate) co_root: Option<NodeId>,
     pub(crate) stage: BTreeMap<NodeId, StageMember>,
+    /// Which voices go down the tree.
+    pub(crate) floor: Floor,
+    /// What went down since the last beacon.
+    pub(crate) account: Account,
     version: u32,
     published: Option<Instant>,
     dirty: bool,
@@ -41,6 +45,8 @@ impl Acting {
             tree_of_three: false,
             co_root: None,
             stage: BTreeMap::new(),
+            floor: Floor::default(),
+            account: Account::default(),
             version: 0,
             published: None,
             dirty: true,

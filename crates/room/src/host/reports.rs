@@ -49,6 +49,7 @@ impl<S: Suite> Room<S> {
         self.keep_region();
         self.choose_co_root();
         self.link_stage();
+        self.beacon_due();
         if self.certificate_ends_soon() {
             self.certify_self();
         }

@@ -73,6 +73,8 @@ pub struct Node<S: Suite> {
     /// Frames played: when.
     pub played: BTreeMap<(VoiceId, FrameNumber), Instant>,
     pub speaking: bool,
+    /// How loud it speaks, in dB below full scale.
+    pub minus_dbov: u8,
     /// Its newest voice.
     pub voice: Option<VoiceId>,
     media_key: Option<MediaKey>,
@@ -177,6 +179,7 @@ impl<S: Suite> World<S> {
             events: Vec::new(),
             played: BTreeMap::new(),
             speaking: false,
+            minus_dbov: 30,
             voice: None,
             media_key: None,
             next_frame: 0,
@@ -248,6 +251,11 @@ impl<S: Suite> World<S> {
         self.nodes[ix].next_frame = 0;
         self.nodes[ix].captured.clear();
         self.command(ix, Command::RaiseHand { media_seed });
+        self.resume(ix);
+    }
+
+    /// Lets a node that is on stage talk again, with the key that it has.
+    pub fn resume(&mut self, ix: Ix) {
         if !self.nodes[ix].speaking {
             self.nodes[ix].speaking = true;
             self.queue.push(self.now, Happening::Capture(ix));
@@ -411,7 +419,7 @@ impl<S: Suite> World<S> {
         let number = FrameNumber(self.nodes[ix].next_frame);
         let opus = Bytes::from(format!("{ix}:{}", number.0));
         let captured = CaptureTime(u64::from(number.0) * 960);
-        let level = Level::from_minus_dbov(30);
+        let level = Level::from_minus_dbov(self.nodes[ix].minus_dbov);
         let room = self.nodes[ix].room.as_mut().expect("alive");
         if room.handle_input(now, Input::Captured { number, captured, level, opus }).is_ok() {
             self.nodes[ix].captured.insert(number, now);

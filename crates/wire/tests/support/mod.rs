@@ -187,5 +187,6 @@ fn stating() -> Vec<(&'static str, Control)> {
         ("stage part", Control::StagePart { digest: [0xd1; 32], index: 1, of: 2, part: Blob::truncated([0xaa; 6]) }),
         ("state wanted", Control::StateWanted),
         ("stage contact", Control::StageContact(contact(9))),
+        ("beacon", Control::Beacon(statement(0xbe))),
     ]
 }

@@ -107,6 +107,8 @@ pub struct Treehouse<S: Suite = Cheap> {
     members: Vec<Option<Member<S>>>,
     index: FxHashMap<NodeId, NodeIx>,
     voices: FxHashMap<VoiceId, NodeIx>,
+    /// The voice of each speaker's newest turn.
+    newest_voice: BTreeMap<NodeIx, VoiceId>,
     /// When members that ever speak have their hands up.
     turns: BTreeMap<NodeIx, Vec<Turn>>,
     /// What has been played since the last input.
@@ -169,6 +171,7 @@ impl<S: Suite> Treehouse<S> {
             members: plan.nodes.iter().map(|_| None).collect(),
             index: FxHashMap::default(),
             voices: FxHashMap::default(),
+            newest_voice: BTreeMap::new(),
             turns: voice::turns(&plan.talk),
             played: Vec::new(),
             kinds: Kinds::default(),
@@ -238,6 +241,7 @@ impl<S: Suite> Treehouse<S> {
         let seed = self.keys.media_seed(node, turn);
         let key = treehouse_wire::MediaKey(self.suite.public_key(&self.suite.signer(&seed)));
         self.voices.insert(key.voice(), node);
+        self.newest_voice.insert(node, key.voice());
         seed
     }
 
@@ -270,14 +274,22 @@ impl<S: Suite> Treehouse<S> {
         net.timer(node, net.now_us() + RETRY_US, Timer::Retry);
     }
 
+    /// Whether a node hears speakers directly, chosen or not: on stage, or as a root.
+    fn is_first_hand(&self, node: NodeIx) -> bool {
+        self.turns.contains_key(&node) || self.room(node).is_some_and(|room| room.view().root)
+    }
+
     /// Records what a packet brought, or that it brought nothing new.
-    fn record(&mut self, net: &mut Net<Self>, node: NodeIx, header: &Header) {
+    fn record(&mut self, net: &mut Net<Self>, node: NodeIx, from: NodeId, header: &Header) {
         let played = std::mem::take(&mut self.played);
         let speaker = self.voices.get(&header.voice).copied();
+        let direct = speaker.and_then(|speaker| self.id(speaker)) == Some(from) && self.is_first_hand(node);
         let voice = speaker.and_then(|speaker| self.member(speaker)?.voice.as_deref());
         if let Some(packet) = voice.and_then(|voice| voice.packet(header.first.0, header.k.count())) {
             if played.is_empty() {
                 net.repeated(node, packet);
+            } else if direct {
+                net.overheard(node, packet);
             } else {
                 net.received(node, packet);
             }

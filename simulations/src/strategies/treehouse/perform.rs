@@ -7,6 +7,7 @@ use super::{Message, Timer, Treehouse, WALL_CLOCK_US, tally, voice::Voice, wall}
 use crate::{
     engine::Net,
     plan::{Hostile, NodeIx},
+    random::mix,
     strategy::{Class, Frame},
 };
 
@@ -14,8 +15,13 @@ use crate::{
 const OPUS_BYTES: usize = 80;
 /// Bytes of the length before each message on a stream.
 const LENGTH_BYTES: usize = 2;
-/// Loudness of all sound, in dB below full scale.
-const LEVEL: u8 = 30;
+/// Level of speech, in dB below full scale: the nominal level of ITU-T P.56 measurements.
+const LEVEL: u8 = 26;
+/// How far speakers are apart, and how far one rises and falls, in dB from the mean to either side: assumed.
+const SPEAKER_DB: u64 = 6;
+const SYLLABLE_DB: u64 = 3;
+/// Frames for which a speaker keeps to a level.
+const SYLLABLE_FRAMES: u64 = 10;
 /// Number of a frame that is no sound.
 const FILLER: u32 = u32::MAX;
 
@@ -41,7 +47,7 @@ impl<S: Suite> Treehouse<S> {
         let _ = room.handle_input(now, Input::Media { from, packet: bytes });
         self.drain(net, node);
         if let Some(header) = header {
-            self.record(net, node, &header);
+            self.record(net, node, from, &header);
         }
     }
 
@@ -81,7 +87,7 @@ impl<S: Suite> Treehouse<S> {
         let input = Input::Captured {
             number: FrameNumber(number),
             captured: CaptureTime(now_us.saturating_sub(frame_us) * u64::from(FRAME_SAMPLES) / frame_us.max(1)),
-            level: Level::from_minus_dbov(LEVEL),
+            level: level(node, number),
             opus: sound(node, frame.map_or(FILLER, |_| number)),
         };
         match room.handle_input(Instant::from_micros(now_us), input) {
@@ -89,7 +95,20 @@ impl<S: Suite> Treehouse<S> {
             Err(_) => net.count("frames_refused", 1),
             Ok(()) => {}
         }
+        if node == NodeIx::HOST && frame.is_some() {
+            self.chosen(net, node, number, 1);
+        }
         self.drain(net, node);
+    }
+
+    /// The host has frames of a voice: whether they go down the tree.
+    fn chosen(&self, net: &mut Net<Self>, speaker: NodeIx, first: u32, frames: u32) {
+        let packet = self.member(speaker).and_then(|of| of.voice.as_deref()?.packet(first, frames));
+        let room = self.room(NodeIx::HOST);
+        let id = self.newest_voice.get(&speaker);
+        if let (Some(packet), Some(room), Some(id)) = (packet, room, id) {
+            net.chosen(packet, room.goes_down(id));
+        }
     }
 
     fn drain(&mut self, net: &mut Net<Self>, node: NodeIx) {
@@ -127,6 +146,7 @@ impl<S: Suite> Treehouse<S> {
                 net.send(node, to, len, Class::Control, Message::Control(bytes));
             }
             Output::Forward { to, lane, packet, deadline } => {
+                self.host_forwards(net, node, &packet);
                 let packet = self.forge(net, node, packet);
                 let len = (packet.len() + LENGTH_BYTES) as u32;
                 let deadline_us = deadline.as_micros().saturating_sub(net.now_us());
@@ -137,7 +157,7 @@ impl<S: Suite> Treehouse<S> {
                     }
                 }
             }
-            Output::Play(frame) => self.play(net, &frame),
+            Output::Play(frame) => self.play(net, node, &frame),
             Output::Event(event) => self.event(net, node, &event),
         }
     }
@@ -165,7 +185,16 @@ impl<S: Suite> Treehouse<S> {
         bytes.into()
     }
 
-    fn play(&mut self, net: &mut Net<Self>, frame: &PlayFrame) {
+    /// What the host sends on is for everybody; it may have kept it back before.
+    fn host_forwards(&self, net: &mut Net<Self>, node: NodeIx, packet: &Bytes) {
+        let header = Packet::parse(packet.clone()).ok().filter(|_| node == NodeIx::HOST);
+        let Some(header) = header.map(|packet| *packet.header()) else { return };
+        if let Some(speaker) = self.voices.get(&header.voice) {
+            self.chosen(net, *speaker, header.first.0, header.k.count());
+        }
+    }
+
+    fn play(&mut self, net: &mut Net<Self>, node: NodeIx, frame: &PlayFrame) {
         let Some(speaker) = self.index.get(&frame.speaker).copied() else { return };
         if frame.opus == sound(speaker, FILLER) {
             return;
@@ -174,6 +203,9 @@ impl<S: Suite> Treehouse<S> {
             return net.count("forged_frames_heard", 1);
         }
         self.played.push((speaker, frame.number.0));
+        if node == NodeIx::HOST {
+            self.chosen(net, speaker, frame.number.0, 1);
+        }
     }
 
     fn event(&mut self, net: &mut Net<Self>, node: NodeIx, event: &Event) {
@@ -197,6 +229,14 @@ impl<S: Suite> Treehouse<S> {
         }
         self.tally(net, node, event);
     }
+}
+
+/// How loud a frame is: some speak louder than others, and nobody on one tone.
+fn level(speaker: NodeIx, number: u32) -> Level {
+    let around = |of: u64, db: u64| mix(of) % (2 * db + 1);
+    let (speaker, syllable) = (u64::from(speaker.0), u64::from(number) / SYLLABLE_FRAMES);
+    let above = around(speaker, SPEAKER_DB) + around((speaker << 32) | syllable, SYLLABLE_DB);
+    Level::from_minus_dbov(LEVEL + (SPEAKER_DB + SYLLABLE_DB) as u8 - above as u8)
 }
 
 /// What a frame sounds like: who says it and its number, at the length of a real one.

@@ -68,6 +68,7 @@ fn kind(message: &[u8]) -> &'static str {
         Ok(Control::Admitted(_) | Control::Refused(_)) => "sent_admission",
         Ok(Control::Bye(_)) => "sent_bye",
         Ok(Control::Hand { .. } | Control::StageContact(_)) => "sent_stage",
+        Ok(Control::Beacon(_)) => "sent_beacon",
         #[allow(unreachable_patterns, reason = "kinds may be added to the wire")]
         _ => "sent_other",
     }
@@ -119,6 +120,7 @@ impl<S: Suite> Treehouse<S> {
             Event::Offence { kind, .. } => net.count(offence(*kind), 1),
             Event::JoinFailed(of) => net.count(failure(of), 1),
             Event::Feeds { .. } => net.count("feed_changes", 1),
+            Event::Floor(_) if node == NodeIx::HOST => net.count("floor_changes", 1),
             Event::HostLost => net.count("hosts_lost", 1),
             _ => {}
         }
