@@ -110,11 +110,14 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    /// Once a second the host says what it has chosen, and once more when there is nothing left to say.
+    /// Once a second the host says what it has chosen, and once more when there is nothing left to say. A hushed host speaks of
+    /// changes alone.
     pub(crate) fn beacon_due(&mut self) {
         let now = self.now;
         let Some(acting) = &mut self.acting else { return };
-        acting.floor.settle(now);
+        if !acting.floor.settle(now) && self.hushed {
+            return;
+        }
         let said = self.choice.as_ref().is_some_and(|choice| !choice.chosen.is_empty());
         if said || !acting.floor.chosen().is_empty() || !acting.account.sent.is_empty() {
             self.announce();
