@@ -214,10 +214,19 @@ impl<S: Suite> Room<S> {
         if self.feeds.get(&from).is_some() {
             // The parent ends it: as good as a decline.
             self.event(crate::api::Event::Suspected { peer: from, reason: crate::api::Suspicion::LinkDown });
-            return self.feed_failed(from);
+            self.feed_failed(from);
         }
-        // A child that finds another parent still hears this node's own voice, if it is on stage.
-        if self.children.contains(&from) { self.child_gone(from) } else { self.stage_links.remove_listener(&from) }
+        self.stage_links.remove_listener(&from);
+        self.child_gone(from);
+    }
+
+    /// Ends the feeds between this node and a peer. That ends the stage's too: a voice that is still needed first-hand is asked
+    /// for again.
+    pub(crate) fn end_feeds(&mut self, peer: NodeId) {
+        self.send(peer, &Control::Unsubscribe);
+        if self.stage_links.contains(&peer) {
+            self.stage_ask(peer);
+        }
     }
 
     /// A child is gone for good, as far as this node can tell: its registry hears of it.
@@ -312,7 +321,7 @@ impl<S: Suite> Room<S> {
         let ended: Vec<NodeId> =
             self.children.map.iter().filter(|(_, child)| spent(child)).map(|(node, _)| *node).collect();
         for node in ended {
-            self.send(node, &Control::Unsubscribe);
+            self.end_feeds(node);
             self.child_gone(node);
         }
     }

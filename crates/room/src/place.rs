@@ -161,7 +161,7 @@ impl<S: Suite> Room<S> {
             return;
         }
         // A late answer to a request that was given up: say so, or the parent keeps a slot for it.
-        let Some(feed) = self.feeds.get_mut(&from) else { return self.send(from, &Control::Unsubscribe) };
+        let Some(feed) = self.feeds.get_mut(&from) else { return self.end_feeds(from) };
         if feed.phase != Phase::Live {
             feed.phase = Phase::Live;
             feed.since = now;

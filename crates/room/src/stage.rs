@@ -117,7 +117,7 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    fn stage_ask(&mut self, speaker: NodeId) {
+    pub(crate) fn stage_ask(&mut self, speaker: NodeId) {
         let Some(held) = &self.certificate else { return };
         let request = Subscribe {
             certificate: held.statement.clone(),

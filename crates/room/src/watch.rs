@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use treehouse_wire::{Control, NodeId, Suite, control::Purpose};
+use treehouse_wire::{NodeId, Suite, control::Purpose};
 
 use crate::{
     api::{Event, Suspicion},
@@ -179,7 +179,7 @@ impl<S: Suite> Room<S> {
     /// can only be fed by the few that come before it in the order.
     fn scatter(&mut self) {
         for child in self.children.with_purpose(|_| true) {
-            self.send(child, &Control::Unsubscribe);
+            self.end_feeds(child);
             self.child_gone(child);
         }
     }
@@ -210,7 +210,7 @@ impl<S: Suite> Room<S> {
 
     /// Lets a feed go that is not needed, and says so.
     pub(crate) fn release(&mut self, node: NodeId) {
-        self.send(node, &Control::Unsubscribe);
+        self.end_feeds(node);
         self.drop_feed(node);
     }
 
