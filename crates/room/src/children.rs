@@ -283,6 +283,7 @@ impl<S: Suite> Room<S> {
     /// Ticks to those that have heard nothing for a while: the timer's work.
     pub(crate) fn tick_silent_children(&mut self) {
         let now = self.now;
+        self.flush_tails();
         if now.since(self.children.all_ticked) >= TICK_IDLE {
             return self.tick_children();
         }

@@ -12,7 +12,8 @@ use treehouse_wire::{Bytes, FramesPerPacket, Level, MediaKey, NodeId, Packet, Su
 use crate::{
     api::{Offence, Output, PlayFrame, RoomError},
     room::Room,
-    voices::FRAMES_OLD,
+    timers::Timer,
+    voices::{FRAMES_OLD, Way},
 };
 
 /// A packet is dropped from a lane when it has waited this long: past it no jitter buffer has use for it.
@@ -96,13 +97,38 @@ impl<S: Suite> Room<S> {
         }
         recent.mark_seen(&header, now);
         // Down a tree of three frames a packet the single frames do not go, once the speaker sends both.
-        let for_stage = via == Via::Stage && header.k == FramesPerPacket::One && recent.sends_three(now, THREE_RECENT);
+        let single = via == Via::Stage && header.k == FramesPerPacket::One;
+        let for_stage = single && recent.sends_three(now, THREE_RECENT) && recent.may_be_whole(&header);
+        let is_part = single && recent.has_whole(&header);
         self.feeds.carried_first(&from, &header, now);
         if let Some(level) = self.play(from, speaker, &key, &packet) {
             self.judge(header.voice, level);
         }
-        if !(for_stage && self.frames_per_packet() == FramesPerPacket::Three) {
+        if header.k == FramesPerPacket::Three {
+            self.voices.is_whole(now, &packet);
+        }
+        if self.frames_per_packet() != FramesPerPacket::Three || !for_stage {
             self.pass_on(&from, &speaker, &packet);
+        } else if !is_part {
+            self.hold_back(packet);
+        }
+    }
+
+    /// Holds a single frame back for a packet of three, down a tree that takes those.
+    pub(crate) fn hold_back(&mut self, packet: Packet) {
+        if !self.children.is_empty() {
+            let until = self.voices.hold_back(self.now, packet);
+            self.timers.arm_by(Timer::Ticks, until);
+        }
+    }
+
+    /// The end of a talkspurt seldom fills a packet of three: what is left of it goes down alone.
+    pub(crate) fn flush_tails(&mut self) {
+        for packet in self.voices.take_tails(self.now) {
+            let speaker = self.state.stage().voice(&packet.header().voice).map(|(speaker, _)| *speaker);
+            if let Some(speaker) = speaker {
+                self.pass_on(&speaker, &speaker, &packet);
+            }
         }
     }
 
@@ -128,7 +154,7 @@ impl<S: Suite> Room<S> {
             self.send_down(from, speaker, packet);
         }
         if self.may_have_children() {
-            self.voices.keep(self.now, packet.clone(), goes);
+            self.voices.keep(self.now, packet.clone(), if goes { Way::Sent } else { Way::Unchosen });
         }
     }
 

@@ -11,7 +11,7 @@ use treehouse_wire::{
     limits::OPUS_FRAME_BYTES_MAX,
 };
 
-use crate::{api::RoomError, room::Room, time::Instant};
+use crate::{api::RoomError, room::Room, time::Instant, voices::Way};
 
 /// After the tree went back to single frames, triples are still sent for this long, until every root knows.
 const THREE_LINGER: Duration = Duration::from_secs(1);
@@ -49,15 +49,19 @@ impl<S: Suite> OwnVoice<S> {
         }
     }
 
+    /// Whether a frame begins a group or goes on with one. A group that misses its first frame can never be whole.
+    fn follows(&self, number: FrameNumber) -> bool {
+        let begins = number.0.is_multiple_of(FramesPerPacket::Three.count());
+        begins || self.group.last().is_some_and(|last| last.number.checked_add(1) == Some(number))
+    }
+
     /// Adds a frame; returns the three of a whole group.
     fn group(&mut self, frame: Waiting) -> Option<Vec<Waiting>> {
-        let place = frame.number.0 % FramesPerPacket::Three.count();
-        let follows = self.group.last().is_some_and(|last| last.number.checked_add(1) == Some(frame.number));
-        if place == 0 || !follows {
+        let follows = self.follows(frame.number);
+        if !follows || frame.number.0.is_multiple_of(FramesPerPacket::Three.count()) {
             self.group.clear();
         }
-        // A group that misses its first frame can never be whole.
-        if place == 0 || follows {
+        if follows {
             self.group.push(frame);
         }
         (self.group.len() == FramesPerPacket::Three.count() as usize).then(|| core::mem::take(&mut self.group))
@@ -94,9 +98,11 @@ impl<S: Suite> Room<S> {
         }
         let id = voice.claim.key.voice();
         let frame = Waiting { number, captured, level, opus };
+        let follows = voice.follows(number);
         let group = voice.group(frame.clone()).filter(|_| voice.three_until.is_some_and(|until| now < until));
         self.judge(id, level);
-        self.publish(FramesPerPacket::One, &[frame], three)?;
+        // A single frame that cannot be in a packet of three goes down the tree as it is.
+        self.publish(FramesPerPacket::One, &[frame], three && follows)?;
         if let Some(group) = group {
             self.publish(FramesPerPacket::Three, &group, three)?;
         }
@@ -122,8 +128,11 @@ impl<S: Suite> Room<S> {
                 self.account_for(packet.header());
             }
             if self.may_have_children() {
-                self.voices.keep(self.now, packet.clone(), goes);
+                self.voices.keep(self.now, packet.clone(), if goes { Way::Sent } else { Way::Unchosen });
             }
+            self.voices.is_whole(self.now, &packet);
+        } else if k == FramesPerPacket::One {
+            self.hold_back(packet.clone());
         }
         self.forward(to, &packet);
         Ok(())

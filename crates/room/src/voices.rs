@@ -23,6 +23,9 @@ pub(crate) const REPLAY: Duration = Duration::from_secs(2);
 const ONSET: Duration = CHALLENGE;
 /// Packets in the replay ring: two seconds of twelve voices at one frame a packet. Past it the oldest go.
 const RING_MAX: usize = 1200;
+/// How long a root holds a single frame back for the packet of three that it would be in. Three frames are captured in 60 ms; what
+/// has not come together then is the end of a talkspurt.
+pub(crate) const WHOLE: Duration = Duration::from_millis(60);
 /// Packets of unknown voices that wait for the room state. Past it the oldest go.
 const HELD_MAX: usize = 64;
 /// Voices remembered after they left the stage. Past it the oldest go.
@@ -86,6 +89,17 @@ impl<S: Suite> Recent<S> {
         }
     }
 
+    /// Whether a single frame may be part of a packet of three: it begins one, or the frame before it has come.
+    pub(crate) fn may_be_whole(&self, header: &Header) -> bool {
+        let FrameNumber(first) = header.first;
+        first % FramesPerPacket::Three.count() == 0 || self.seen[0].contains(first - 1)
+    }
+
+    /// Whether the packet of three that a single frame is in has come.
+    pub(crate) fn has_whole(&self, header: &Header) -> bool {
+        self.seen[1].contains(header.first.0 / FramesPerPacket::Three.count())
+    }
+
     /// Whether packets of three frames have come in the last `span`.
     pub(crate) fn sends_three(&self, now: Instant, span: Duration) -> bool {
         self.three_at.is_some_and(|at| now.since(at) < span)
@@ -115,8 +129,20 @@ impl<S: Suite> Recent<S> {
 struct Kept {
     at: Instant,
     packet: Packet,
-    /// It has gone down the tree; one of a voice that was not chosen has not.
-    sent: bool,
+    way: Way,
+}
+
+/// What has become of a packet that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// It has gone down the tree.
+    Sent,
+    /// Its voice was not chosen.
+    Unchosen,
+    /// A single frame that waits for the packet of three that it would be in.
+    Waits,
+    /// A single frame that has gone in that packet, or goes on its own.
+    Spent,
 }
 
 /// What a receiver knows of all voices.
@@ -173,19 +199,59 @@ impl<S: Suite> Voices<S> {
     }
 
     /// Keeps a packet for children that subscribe later, or, where it was not sent, until its voice is let in.
-    pub(crate) fn keep(&mut self, now: Instant, packet: Packet, sent: bool) {
+    pub(crate) fn keep(&mut self, now: Instant, packet: Packet, way: Way) {
         self.forget_replayed(now);
         if self.ring.len() >= RING_MAX {
             self.ring.pop_front();
         }
-        self.ring.push_back(Kept { at: now, packet, sent });
+        self.ring.push_back(Kept { at: now, packet, way });
+    }
+
+    /// What came in the last moment, newest first.
+    fn last_kept(&mut self, now: Instant) -> impl Iterator<Item = &mut Kept> {
+        self.ring.iter_mut().rev().take_while(move |kept| now.since(kept.at) <= 2 * WHOLE)
+    }
+
+    /// Holds a single frame back for the packet of three that it would be in; when that is not to be waited for any more.
+    pub(crate) fn hold_back(&mut self, now: Instant, packet: Packet) -> Instant {
+        let of = group_of(&packet);
+        let first = self.last_kept(now).filter(|kept| kept.way == Way::Waits && group_of(&kept.packet) == of).last();
+        let until = first.map_or(now, |kept| kept.at).after(WHOLE);
+        self.keep(now, packet, Way::Waits);
+        until
+    }
+
+    /// A packet of three frames has come: single frames of it need not go.
+    pub(crate) fn is_whole(&mut self, now: Instant, packet: &Packet) {
+        let of = group_of(packet);
+        for kept in self.last_kept(now).filter(|kept| kept.way == Way::Waits && group_of(&kept.packet) == of) {
+            kept.way = Way::Spent;
+        }
+    }
+
+    /// Single frames whose packet of three has not come in time, the ends of talkspurts, oldest first.
+    pub(crate) fn take_tails(&mut self, now: Instant) -> Vec<Packet> {
+        let waiting = |kept: &&mut Kept| kept.way == Way::Waits;
+        let late = self.last_kept(now).filter(waiting).filter(|kept| now.since(kept.at) >= WHOLE);
+        let groups: Vec<_> = late.map(|kept| group_of(&kept.packet)).collect();
+        let tails = self.last_kept(now).filter(waiting).filter(|kept| groups.contains(&group_of(&kept.packet)));
+        let mut tails: Vec<Packet> = tails
+            .map(|kept| {
+                kept.way = Way::Spent;
+                kept.packet.clone()
+            })
+            .collect();
+        tails.reverse();
+        tails
     }
 
     /// The packets of the last moment that were not sent, of voices that are wanted now, oldest first. They count as sent.
     pub(crate) fn take_unsent(&mut self, now: Instant, wanted: impl Fn(&VoiceId) -> bool) -> Vec<Packet> {
-        let late = |kept: &&mut Kept| now.since(kept.at) <= ONSET && !kept.sent && wanted(&kept.packet.header().voice);
+        let late = |kept: &&mut Kept| {
+            now.since(kept.at) <= ONSET && kept.way == Way::Unchosen && wanted(&kept.packet.header().voice)
+        };
         let taken = self.ring.iter_mut().filter(late).map(|kept| {
-            kept.sent = true;
+            kept.way = Way::Sent;
             kept.packet.clone()
         });
         taken.collect()
@@ -231,7 +297,7 @@ impl<S: Suite> Voices<S> {
         };
         self.ring
             .iter()
-            .filter(|kept| kept.sent)
+            .filter(|kept| kept.way == Way::Sent)
             .map(|kept| &kept.packet)
             .filter(|packet| lacks(packet))
             .cloned()
@@ -252,4 +318,9 @@ impl<S: Suite> Voices<S> {
         self.forget_held(now);
         core::mem::take(&mut self.held)
     }
+}
+
+/// The packet of three that a packet is, or would be in.
+fn group_of(packet: &Packet) -> (VoiceId, u32) {
+    (packet.header().voice, packet.header().first.0 / FramesPerPacket::Three.count())
 }

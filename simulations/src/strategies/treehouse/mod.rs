@@ -402,16 +402,8 @@ impl<S: Suite> Strategy for Treehouse<S> {
         }
     }
 
-    fn speaks(&mut self, net: &mut Net<Self>, node: NodeIx, on: bool) {
-        let Some(voice) = self.member_mut(node).and_then(|member| member.voice.as_deref_mut()) else { return };
-        let fillers = if on { 0 } else { voice.pause() };
-        for _ in 0..fillers {
-            self.capture(net, node, None);
-        }
-    }
-
     fn frame(&mut self, net: &mut Net<Self>, node: NodeIx, frame: Frame) {
-        self.capture(net, node, Some(frame));
+        self.capture(net, node, frame);
     }
 
     fn place(&self, node: NodeIx) -> Place {

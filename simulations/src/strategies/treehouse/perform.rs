@@ -22,8 +22,6 @@ const SPEAKER_DB: u64 = 6;
 const SYLLABLE_DB: u64 = 3;
 /// Frames for which a speaker keeps to a level.
 const SYLLABLE_FRAMES: u64 = 10;
-/// Number of a frame that is no sound.
-const FILLER: u32 = u32::MAX;
 
 impl<S: Suite> Treehouse<S> {
     /// Tells a room what happened and does what it asks for.
@@ -73,29 +71,25 @@ impl<S: Suite> Treehouse<S> {
         }
     }
 
-    /// A frame of a node's voice was captured, or silence is to fill up a packet.
-    pub(super) fn capture(&mut self, net: &mut Net<Self>, node: NodeIx, frame: Option<Frame>) {
+    /// A frame of a node's voice was captured.
+    pub(super) fn capture(&mut self, net: &mut Net<Self>, node: NodeIx, frame: Frame) {
         let (now_us, frame_us) = (net.now_us(), net.plan().media.frame_us);
         let Some(member) = self.member_mut(node) else { return };
-        if member.voice.is_none() {
-            let Some(frame) = frame else { return };
-            member.voice = Some(Box::new(Voice::new(frame.voice)));
-        }
-        let Some(voice) = member.voice.as_deref_mut() else { return };
-        let number = voice.take(frame.map(|frame| frame.number));
+        let voice = member.voice.get_or_insert_with(|| Box::new(Voice::new(frame.voice)));
+        let number = voice.take(frame.number, (now_us / frame_us.max(1)) as u32);
         let Some(room) = member.room.as_deref_mut() else { return };
         let input = Input::Captured {
             number: FrameNumber(number),
             captured: CaptureTime(now_us.saturating_sub(frame_us) * u64::from(FRAME_SAMPLES) / frame_us.max(1)),
             level: level(node, number),
-            opus: sound(node, frame.map_or(FILLER, |_| number)),
+            opus: sound(node, number),
         };
         match room.handle_input(Instant::from_micros(now_us), input) {
             Err(RoomError::NotOnStage) => net.count("frames_not_on_stage", 1),
             Err(_) => net.count("frames_refused", 1),
             Ok(()) => {}
         }
-        if node == NodeIx::HOST && frame.is_some() {
+        if node == NodeIx::HOST {
             self.chosen(net, node, number, 1);
         }
         self.drain(net, node);
@@ -196,9 +190,6 @@ impl<S: Suite> Treehouse<S> {
 
     fn play(&mut self, net: &mut Net<Self>, node: NodeIx, frame: &PlayFrame) {
         let Some(speaker) = self.index.get(&frame.speaker).copied() else { return };
-        if frame.opus == sound(speaker, FILLER) {
-            return;
-        }
         if frame.opus != sound(speaker, frame.number.0) {
             return net.count("forged_frames_heard", 1);
         }

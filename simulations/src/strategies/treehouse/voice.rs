@@ -1,8 +1,7 @@
 //! Voices: when a member has its hand up, and how the engine's frames are numbered in its room.
 //!
-//! The engine numbers frames that are sound; silence takes no numbers. A room cuts packets at multiples of three, so each
-//! talkspurt begins at one here, and its last packet is filled up at once, as an encoder's hangover does: a packet would
-//! otherwise wait for the next talkspurt.
+//! The engine numbers frames that are sound; silence takes no numbers. In a room it does: a frame has the number of the 20 ms
+//! that it was captured in, and a talkspurt begins and ends anywhere in a packet of three.
 
 use std::collections::BTreeMap;
 
@@ -44,37 +43,27 @@ pub(super) struct Voice {
     number: u16,
     /// First frame of each talkspurt: in the room, in the engine.
     spurts: Vec<(u32, u32)>,
-    /// Whether the next frame begins a talkspurt.
-    paused: bool,
     next_room: u32,
     next_engine: u32,
 }
 
 impl Voice {
     pub(super) fn new(number: u16) -> Self {
-        Voice { number, spurts: Vec::new(), paused: true, next_room: 0, next_engine: 0 }
+        Voice { number, spurts: Vec::new(), next_room: 0, next_engine: 0 }
     }
 
-    /// Takes in a frame of the engine, or a filler; gives its number in the room.
-    pub(super) fn take(&mut self, engine: Option<u32>) -> u32 {
-        let number = self.next_room;
-        self.next_room += 1;
-        if let Some(engine) = engine {
-            if std::mem::take(&mut self.paused) {
-                self.spurts.push((number, engine));
-            }
-            self.next_engine = engine + 1;
+    /// Takes in a frame of the engine, captured in this 20 ms of the run; gives its number in the room.
+    pub(super) fn take(&mut self, engine: u32, slot: u32) -> u32 {
+        let number = slot.max(self.next_room);
+        if number != self.next_room || self.spurts.is_empty() {
+            self.spurts.push((number, engine));
         }
+        self.next_room = number + 1;
+        self.next_engine = engine + 1;
         number
     }
 
-    /// A talkspurt ends; so many fillers complete its last packet.
-    pub(super) fn pause(&mut self) -> u32 {
-        self.paused = true;
-        self.next_room.next_multiple_of(GROUP) - self.next_room
-    }
-
-    /// What a packet of a room is in the engine's numbers; none where it is nothing but filling.
+    /// What a packet of a room is in the engine's numbers; none where the room has none of its frames.
     pub(super) fn packet(&self, first: u32, frames: u32) -> Option<Packet> {
         let spurt = self.spurts.partition_point(|(room, _)| *room <= first).checked_sub(1)?;
         let (room, engine) = *self.spurts.get(spurt)?;
@@ -104,20 +93,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_talkspurt_begins_and_ends_with_a_whole_packet() {
+    fn silence_takes_numbers_in_the_room_and_none_in_the_engine() {
         let mut voice = Voice::new(4);
-        let numbers: Vec<u32> = (0..4).map(|engine| voice.take(Some(engine))).collect();
-        assert_eq!(numbers, [0, 1, 2, 3]);
-        assert_eq!(voice.pause(), 2);
-        assert_eq!([voice.take(None), voice.take(None)], [4, 5]);
-        assert_eq!(voice.pause(), 0);
-        assert_eq!(voice.take(Some(4)), 6);
+        let numbers: Vec<u32> = (0..4).map(|engine| voice.take(engine, 10 + engine)).collect();
+        assert_eq!(numbers, [10, 11, 12, 13]);
+        assert_eq!([voice.take(4, 13), voice.take(5, 15)], [14, 15], "two in one 20 ms are one after the other");
+        assert_eq!([voice.take(6, 40), voice.take(7, 41)], [40, 41]);
         let packet = |first, frames| Some(Packet { voice: 4, first, frames });
-        assert_eq!(voice.packet(0, 3), packet(0, 3));
-        assert_eq!(voice.packet(3, 3), packet(3, 1), "the filling is no sound");
-        assert_eq!(voice.packet(4, 1), None);
-        assert_eq!(voice.packet(6, 1), packet(4, 1));
-        assert_eq!(voice.packet(7, 1), None);
+        assert_eq!(voice.packet(12, 3), packet(2, 3));
+        assert_eq!(voice.packet(15, 1), packet(5, 1));
+        assert_eq!(voice.packet(16, 1), None);
+        assert_eq!(voice.packet(40, 1), packet(6, 1));
+        assert_eq!(voice.packet(9, 1), None);
     }
 
     #[test]
