@@ -139,6 +139,10 @@ impl<S: Suite> Room<S> {
             return self.offended(from, Offence::OutOfRole);
         }
         self.host_link.asked = false;
+        // One that says goodbye is no member any more, and has nothing to say to its host.
+        if self.is_leaving() {
+            return;
+        }
         let charter = Charter::verify(&self.suite, &admitted.charter, &self.room);
         let certificate = Certificate::verify(&self.suite, &admitted.certificate, &self.room, &self.host, self.wall);
         let (Ok(charter), Ok(certificate)) = (charter, certificate) else {

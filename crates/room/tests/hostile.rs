@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use support::{Ix, World};
 use treehouse_invite::MediaClaim;
-use treehouse_room::{Cheap, Event, Offence, Protection};
+use treehouse_room::{Cheap, Command, Event, Input, Offence, Protection};
 use treehouse_wire::{
     Bytes, CaptureTime, Contact, Control, Epoch, FrameNumber, FramesPerPacket, Header, Level, List, MediaKey, Packet,
     RoomKey, Suite,
@@ -118,6 +118,20 @@ fn a_packet_of_a_voice_that_nobody_knows_is_dropped_and_accuses_nobody() {
     world.slip_media(hostile, child, packet);
     nobody_notices(&mut world, hostile);
     assert!(!world.has_event(child, |event| matches!(event, Event::Offence { .. })));
+}
+
+#[test]
+fn a_member_that_leaves_while_it_is_admitted_again_is_not_accused() {
+    let mut world = room(Protection::All);
+    let (leaver, _) = relay_and_child(&world);
+    let host = world.nodes[0].id;
+    // Its link to the host is new, so it has asked for admission; the answer comes when it has said goodbye.
+    world.input(leaver, Input::LinkDown { peer: host });
+    world.input(leaver, Input::LinkUp { peer: host });
+    world.command(leaver, Command::Leave);
+    world.run_for(2 * SECOND);
+    assert!(!accused(&world, 0, leaver, Offence::OutOfRole));
+    nobody_notices(&mut world, leaver);
 }
 
 #[test]
