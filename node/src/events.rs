@@ -296,6 +296,9 @@ pub fn join_failure(failure: &JoinFailure) -> &'static str {
             "the host does not answer: check that the room is still open and that this machine can reach it"
         }
         JoinFailure::TimedOut => "the host was reached but did not answer in time: try again",
+        JoinFailure::TooManyRedirects => {
+            "the nodes that were asked only named others, three times over: try again in a moment"
+        }
         JoinFailure::BadAnswer => "what answered at the invite's address is not the room's host: ask for a new invite",
     }
 }

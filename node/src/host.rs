@@ -49,7 +49,13 @@ pub async fn run(args: HostArgs) -> Result<(), Failure> {
     let speaks = *session.say() != Say::None;
     let media_seed = if speaks { Some(*random_seed()?) } else { None };
     let charter_statement = charter.sign(&Shipped, &signer);
-    session.open(HostConfig { charter, charter_statement, protection: args.protection, media_seed })?;
+    session.open(HostConfig {
+        charter,
+        charter_statement,
+        protection: args.protection,
+        media_seed,
+        region_max: HostConfig::REGION_MAX_DEFAULT,
+    })?;
     session.show(Event::Invite { invite: invite.to_string() });
     session.stay().await
 }

@@ -34,7 +34,7 @@ fn room(members: u32, way_us: u64, duration_us: u64) -> Plan {
 }
 
 fn start(plan: &Arc<Plan>, protection: Protection) -> Engine<Treehouse> {
-    let settings = treehouse::Settings { protection };
+    let settings = treehouse::Settings { protection, ..treehouse::Settings::default() };
     Engine::new(Arc::clone(plan), |plan| Treehouse::new(plan, settings)).in_flow()
 }
 

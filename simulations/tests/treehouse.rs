@@ -59,7 +59,7 @@ fn busy_room(duration_us: u64) -> Plan {
 }
 
 fn start(plan: &Arc<Plan>, protection: Protection) -> Engine<Treehouse> {
-    Engine::new(Arc::clone(plan), |plan| Treehouse::new(plan, Settings { protection }))
+    Engine::new(Arc::clone(plan), |plan| Treehouse::new(plan, Settings { protection, ..Settings::default() }))
 }
 
 fn run(plan: Plan, protection: Protection) -> Outcome {
@@ -154,7 +154,7 @@ fn same_key(seed: &[u8; 32]) -> [u8; 32] {
 
 /// What a run comes to, and everyone's parent, standby and depth after each second.
 fn watch<S: Suite>(plan: &Arc<Plan>, suite: S, seeds: fn(&[u8; 32]) -> [u8; 32]) -> (Vec<String>, Outcome) {
-    let settings = Settings { protection: Protection::Relays };
+    let settings = Settings { protection: Protection::Relays, ..Settings::default() };
     let mut engine = Engine::new(Arc::clone(plan), |plan| Treehouse::with_suite(plan, settings, suite, seeds));
     let mut topology = Vec::new();
     while engine.run_until(engine.net().now_us() + SECOND_US) {

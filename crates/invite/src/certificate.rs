@@ -1,9 +1,10 @@
-//! That a node belongs to a room, signed by the host.
+//! That a node belongs to a room, signed by the host or by a hub that has a lease.
 
 use serde::{Deserialize, Serialize};
 use treehouse_wire::{DecodeError, Domain, NodeId, RoomId, Suite, UnixSeconds, control::Statement};
 
 use crate::{
+    lease::Lease,
     role::Role,
     statement::{CLOCK_SKEW_SECONDS, StatementError, check_signature, read, sign},
 };
@@ -61,5 +62,25 @@ impl Certificate {
         }
         check_signature(suite, Domain::Certificate, statement, room, host)?;
         Ok(certificate)
+    }
+
+    /// Reads a certificate that the host signed, or a hub under the lease that is shown with it.
+    ///
+    /// The lease need not hold any more: the certificate must have been issued while it did.
+    ///
+    /// # Errors
+    /// [`StatementError`], which says what is wrong with either.
+    pub fn verify_under<S: Suite>(
+        suite: &S,
+        statement: &Statement,
+        lease: Option<&Statement>,
+        room: &RoomId,
+        host: &NodeId,
+        now: UnixSeconds,
+    ) -> Result<Certificate, StatementError> {
+        let Some(lease) = lease else { return Certificate::verify(suite, statement, room, host, now) };
+        let lease = Lease::verify(suite, lease, room, host)?;
+        let certificate = Certificate::verify(suite, statement, room, &lease.hub, now)?;
+        if lease.covers(&certificate) { Ok(certificate) } else { Err(StatementError::BeyondLease) }
     }
 }

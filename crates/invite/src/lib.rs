@@ -8,6 +8,7 @@
 //! * [`Invite`]: a chain of at most four [`Link`]s, each signed by the holder of the one before and each narrower than
 //!   it. Issuing and narrowing work offline.
 //! * [`Certificate`]: what admission returns. Relays check certificates only; they never parse invites.
+//! * [`Lease`]: that a hub may issue certificates too, so many and up to a role.
 //! * [`RoomState`]: the head of what changes while the room lives, and the [`Stage`] that it has the digest of.
 //! * [`MediaClaim`]: that the key which signs a voice's packets is this speaker's.
 //!
@@ -54,6 +55,7 @@ mod beacon;
 mod certificate;
 mod charter;
 mod invite;
+mod lease;
 mod media;
 mod role;
 mod stage;
@@ -68,6 +70,7 @@ pub use invite::{
     BOOTSTRAP_MAX, Grant, Holder, HolderKey, INVITE_TEXT_MAX, INVITE_VERSION, Invite, InviteError, LINK_BYTES_MAX,
     LINKS_MAX, Link, Terms, Widening, check_redemption,
 };
+pub use lease::{LEASE_SECONDS, Lease};
 pub use media::MediaClaim;
 pub use role::{Policy, Protection, Role, UnknownProtection};
 pub use stage::{Stage, StageMember};

@@ -26,6 +26,9 @@ pub enum StatementError {
     /// Its time has not come.
     #[error("the statement is not valid yet; check the clock")]
     NotYetValid,
+    /// A certificate that a hub had no right to sign: another role, number or time than its lease says.
+    #[error("the hub's lease does not allow this certificate; ask the host for one")]
+    BeyondLease,
 }
 
 /// Signs the canonical bytes of `value`.

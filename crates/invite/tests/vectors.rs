@@ -10,8 +10,8 @@ use files::{check, hex, load, readable, unhex};
 use serde_json::{Value, json};
 use support::*;
 use treehouse_invite::{
-    Beacon, Carried, Certificate, Charter, HolderKey, Invite, MediaClaim, Policy, Protection, Role, RoomState, Stage,
-    StageMember, check_redemption,
+    Beacon, Carried, Certificate, Charter, HolderKey, Invite, Lease, MediaClaim, Policy, Protection, Role, RoomState,
+    Stage, StageMember, check_redemption,
 };
 use treehouse_wire::{
     Control, Epoch, FrameNumber, List, MediaKey, Shipped, Signature, Text, UnixSeconds, VoiceId, control::Statement,
@@ -195,6 +195,25 @@ fn certificate() -> Certificate {
     }
 }
 
+fn lease() -> Lease {
+    Lease {
+        hub: BOB.node(),
+        region: 3,
+        role: Role::Listener,
+        first: 4096,
+        quota: 4096,
+        members_max: 2500,
+        term: 2,
+        not_before: NOW,
+        expires: UnixSeconds(NOW.0 + 600),
+    }
+}
+
+/// A certificate that a hub signed under [`lease`].
+fn leased() -> Certificate {
+    Certificate { role: Role::Listener, admission: 4100, ..certificate() }
+}
+
 fn states() -> Vec<(&'static str, RoomState)> {
     let state = RoomState {
         host: FOUNDER.node(),
@@ -251,6 +270,8 @@ fn statements_have_the_bytes_in_the_file() {
         .map(|(name, charter)| entry(name, readable(&charter), &charter.sign(&Shipped, &FOUNDER.signer())));
     let certificate =
         entry("certificate", readable(&certificate()), &certificate().sign(&Shipped, &FOUNDER.signer(), &room()));
+    let lease = entry("lease", readable(&lease()), &lease().sign(&Shipped, &FOUNDER.signer(), &room()));
+    let under_lease = leased().sign(&Shipped, &BOB.signer(), &room());
     let states = states()
         .into_iter()
         .map(|(name, state)| entry(name, readable(&state), &state.sign(&Shipped, &FOUNDER.signer(), &room())));
@@ -262,7 +283,9 @@ fn statements_have_the_bytes_in_the_file() {
     let document = json!({
         "about": "a key of seed nn is that of 32 bytes nn; the founder is of seed 01 and hosts",
         "founder": hex(FOUNDER.node().0), "room": hex(room().0), "now": NOW.0,
-        "charters": charters.collect::<Vec<_>>(), "certificates": [certificate], "states": states.collect::<Vec<_>>(),
+        "charters": charters.collect::<Vec<_>>(), "certificates": [certificate], "leases": [lease],
+        "certificate_under_the_lease": { "hub": hex(BOB.node().0), "value": readable(&leased()), "bytes": hex(encode(&under_lease)) },
+        "states": states.collect::<Vec<_>>(),
         "beacons": beacons.collect::<Vec<_>>(),
         "media_claims": [{
             "name": "media claim", "speaker_seed": hex(ALICE.seed()), "speaker": hex(ALICE.node().0),
@@ -286,6 +309,12 @@ fn the_statements_in_the_file_verify() {
         let verified = Certificate::verify(&Shipped, &statement, &room(), &FOUNDER.node(), NOW);
         assert_eq!(verified, Ok(certificate()));
     }
+    let leases = statements("leases");
+    assert_eq!(Lease::verify(&Shipped, &leases[0], &room(), &FOUNDER.node()), Ok(lease()));
+    let bytes = unhex(&document["certificate_under_the_lease"]["bytes"]);
+    let under: Statement = decode(&bytes, 600).expect("a statement");
+    let verified = Certificate::verify_under(&Shipped, &under, leases.first(), &room(), &FOUNDER.node(), NOW);
+    assert_eq!(verified, Ok(leased()));
     for (statement, (name, state)) in statements("states").iter().zip(states()) {
         assert_eq!(RoomState::verify(&Shipped, statement, &room(), &FOUNDER.node()), Ok(state), "{name}");
     }

@@ -65,7 +65,13 @@ async fn host(seed: u16, listen: &[&str], protection: Protection, children_max: 
     let holder = Holder::Bearer { seed: [8; 32] };
     let invite = Invite::issue(&Shipped, &signer, founder, charter.salt, terms, holder, [contact]).expect("an invite");
     let charter_statement = charter.sign(&Shipped, &signer);
-    let host = HostConfig { charter, charter_statement, protection, media_seed: Some([3; 32]) };
+    let host = HostConfig {
+        charter,
+        charter_statement,
+        protection,
+        media_seed: Some([3; 32]),
+        region_max: HostConfig::REGION_MAX_DEFAULT,
+    };
     let handle = endpoint.run(|now| Room::host(now, wall(), Shipped, config(seed, children_max), host), |_, _| {});
     (handle, invite)
 }

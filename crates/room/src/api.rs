@@ -191,6 +191,11 @@ pub enum Event {
     },
     /// Members in the room, as far as this node knows.
     Members(u32),
+    /// This node is a hub from now on: it admits and places members of its own region, up to about so many.
+    Leads {
+        /// From here on it sends joiners to others.
+        members_max: u32,
+    },
     /// Host: a hand went up or down.
     Hand {
         /// Whose.
@@ -264,6 +269,9 @@ pub enum JoinFailure {
     /// The host answered but did not finish the admission in time.
     #[error("the host did not answer in time")]
     TimedOut,
+    /// One node sent it to another, more often than is plausible.
+    #[error("it was redirected too often")]
+    TooManyRedirects,
     /// The host answered something that does not verify.
     #[error("the host's answer does not verify")]
     BadAnswer,

@@ -138,8 +138,9 @@ pub(crate) fn counts(purpose: Purpose) -> bool {
 impl<S: Suite> Room<S> {
     pub(crate) fn subscribe_request(&mut self, from: NodeId, request: Subscribe) {
         let purpose = request.purpose;
+        let (suite, lease) = (&self.suite, request.lease.as_ref());
         let certificate =
-            Certificate::verify(&self.suite, &request.certificate, &self.room, &self.host, self.wall).ok();
+            Certificate::verify_under(suite, &request.certificate, lease, &self.room, &self.host, self.wall).ok();
         let Some(certificate) = certificate.filter(|certificate| certificate.node == from) else {
             return self.send(from, &Control::Declined { purpose, reason: Decline::NotCertified });
         };

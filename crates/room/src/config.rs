@@ -34,6 +34,13 @@ pub struct HostConfig {
     pub protection: Protection,
     /// Seed of the host's own media key; fresh for each session. None where the host never speaks.
     pub media_seed: Option<[u8; 32]>,
+    /// Members of one region, the host's own or a hub's, from which its leader sends joiners on to hubs.
+    pub region_max: u32,
+}
+
+impl HostConfig {
+    /// What one leader's uplink carries of the talk with its members beside their sound: about 0.6 Mbit/s.
+    pub const REGION_MAX_DEFAULT: u32 = 2500;
 }
 
 /// What a joiner needs beside [`Config`].

@@ -120,9 +120,11 @@ impl<S: Suite> Room<S> {
     fn is_at_rest(&self) -> bool {
         let stays = |peer: &NodeId| self.feeds.get(peer).is_some() || self.children.contains(peer);
         let small = self.keeps_links();
-        let host_unreached = !self.links.is_up(&self.host) && !self.host_link_is_closed();
+        let host_unreached = !self.links.is_up(&self.registry()) && !self.host_link_is_closed();
         self.is_in()
             && !self.is_root()
+            && self.region.is_none()
+            && self.host_link.entry.is_none()
             && self.placed > 0
             && self.own_voice.is_none()
             && self.feeds_at_rest()
@@ -132,7 +134,7 @@ impl<S: Suite> Room<S> {
             && self.reports_waiting.is_empty()
             && self.children.are_settled()
             && !host_unreached
-            && self.links.up.nodes().all(|peer| stays(&peer) || small && peer == self.host)
+            && self.links.up.nodes().all(|peer| stays(&peer) || small && peer == self.registry())
     }
 
     /// Whether children have been told what their next tick would say.

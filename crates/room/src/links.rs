@@ -164,6 +164,7 @@ impl<S: Suite> Room<S> {
         self.feed_link_down(peer);
         self.member_link_down(peer);
         self.host_link_down(peer);
+        self.hub_link_down(&peer);
     }
 
     pub(crate) fn dial_failed(&mut self, peer: NodeId, attempts: Vec<(Address, String)>) {
@@ -236,7 +237,8 @@ impl<S: Suite> Room<S> {
     }
 
     fn is_link_in_use(&self, peer: &NodeId) -> bool {
-        *peer == self.host && self.needs_host_link()
+        *peer == self.registry() && self.needs_host_link()
+            || self.needs_hub_link(peer)
             || self.feeds.get(peer).is_some()
             || self.children.contains(peer)
             || self.is_measuring(peer)

@@ -97,7 +97,7 @@ impl<S: Suite> Room<S> {
         let message = Control::Measured { round: measuring.round, round_trip_ms: List::truncated(trips) };
         self.measuring = None;
         self.timers.disarm(Timer::Measure);
-        self.send(self.host, &message);
+        self.send(self.registry(), &message);
     }
 
     pub(crate) fn is_measuring(&self, peer: &NodeId) -> bool {

@@ -1,6 +1,7 @@
 //! A member's way in, and back in: dialling the host, redeeming the invite, holding the certificate.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use treehouse_invite::{Certificate, Charter, Invite};
 use treehouse_wire::{
@@ -11,6 +12,7 @@ use treehouse_wire::{
 use crate::{
     api::{Event, JoinFailure, Offence},
     feeds::Aim,
+    lead::{Entry, Lead},
     room::{Phase, Room},
     time::Instant,
     timers::Timer,
@@ -18,11 +20,11 @@ use crate::{
 
 /// A host that does not finish the admission in this time is given up.
 const ADMISSION: Duration = Duration::from_secs(10);
-/// The host is dialled again after this, doubling up to [`REDIAL_MAX`].
-const REDIAL_MIN: Duration = Duration::from_millis(500);
-const REDIAL_MAX: Duration = Duration::from_secs(8);
+/// The host is dialled again after this, doubling up to [`REDIAL_MAX_MS`], in milliseconds.
+const REDIAL_MIN_MS: u16 = 500;
+const REDIAL_MAX_MS: u16 = 8000;
 /// A certificate is renewed when it has this left, in seconds.
-const RENEW_SECONDS: u64 = 30 * 60;
+pub(crate) const RENEW_SECONDS: u64 = 30 * 60;
 /// A placement that has not come after this is asked for.
 const PLACEMENT: Duration = Duration::from_secs(3);
 /// A member is a newcomer for this long: it is placed by then.
@@ -42,19 +44,28 @@ const REVIEW_AGAIN: Duration = Duration::from_secs(60);
 pub(crate) struct HeldCertificate {
     pub(crate) expires: UnixSeconds,
     pub(crate) statement: Statement,
+    /// The lease that it was signed under, where a hub signed it.
+    pub(crate) lease: Option<Arc<Statement>>,
 }
 
 /// What a member knows of its way to the host.
 #[derive(Debug)]
 pub(crate) struct HostLink {
-    invite: Option<Invite>,
+    pub(crate) invite: Option<Invite>,
+    /// Who leads this member's region, where that is not the host as the invite names it.
+    pub(crate) lead: Option<Arc<Lead>>,
+    /// While a leader is looked for.
+    pub(crate) entry: Option<Box<Entry>>,
     admitted: Option<Instant>,
-    redial: Duration,
+    /// The next wait, in milliseconds.
+    redial_ms: u16,
     /// The last request for admission or return, to send it once a link.
-    asked: bool,
+    pub(crate) asked: bool,
     lost: bool,
     /// Closed because it was of no use.
-    closed: bool,
+    pub(crate) closed: bool,
+    /// It is the host itself that this member belongs to, for it speaks or holds an invite that a hub cannot redeem.
+    pub(crate) direct: bool,
     status_at: Instant,
 }
 
@@ -62,8 +73,11 @@ impl HostLink {
     pub(crate) fn none() -> Self {
         HostLink {
             invite: None,
+            lead: None,
+            entry: None,
+            direct: false,
             admitted: None,
-            redial: REDIAL_MIN,
+            redial_ms: REDIAL_MIN_MS,
             asked: false,
             lost: false,
             closed: false,
@@ -80,19 +94,11 @@ impl<S: Suite> Room<S> {
     /// Starts to join: dials the host.
     pub(crate) fn start_joining(&mut self) {
         self.timers.arm(Timer::Admission, self.now.after(ADMISSION));
-        self.dial_host();
+        self.enter_by_invite();
     }
 
     fn dial_host(&mut self) {
-        self.dial(&self.host_contact());
-    }
-
-    /// Where the invite says that the host is.
-    fn host_contact(&self) -> Contact {
-        let host = self.host;
-        let named = self.host_link.invite.iter().flat_map(Invite::bootstrap).filter(|contact| contact.node == host);
-        let addresses = List::truncated(named.flat_map(|contact| contact.addresses.iter().cloned()));
-        Contact { node: host, addresses }
+        self.dial(&self.leader_contact());
     }
 
     pub(crate) fn profile(&self) -> Profile {
@@ -104,10 +110,10 @@ impl<S: Suite> Room<S> {
     }
 
     pub(crate) fn host_link_up(&mut self, peer: NodeId) {
-        if peer != self.host || self.is_host() || self.is_leaving() {
+        if self.is_host() || self.is_leaving() || !self.entered(&peer) && peer != self.registry() {
             return;
         }
-        self.host_link.redial = REDIAL_MIN;
+        self.host_link.redial_ms = REDIAL_MIN_MS;
         self.host_link.closed = false;
         if self.host_link.lost {
             self.host_link.lost = false;
@@ -117,25 +123,29 @@ impl<S: Suite> Room<S> {
     }
 
     /// `Join` the first time, `Resume` for a member that has a certificate.
-    fn ask_admission(&mut self) {
-        let profile = self.profile();
+    pub(crate) fn ask_admission(&mut self) {
+        let (profile, direct) = (self.profile(), self.host_link.direct);
         let message = match (&self.certificate, &self.host_link.invite) {
-            (Some(held), _) => Control::Resume { certificate: held.statement.clone(), profile },
-            (None, Some(invite)) => {
+            // What a hub certified is less than the invite may grant, which the host sees.
+            (Some(held), invite) if !(direct && held.lease.is_some() && invite.is_some()) => {
+                let lease = held.lease.as_deref().cloned();
+                Control::Resume { certificate: held.statement.clone(), lease, profile, direct }
+            }
+            (_, Some(invite)) => {
                 let redeemed = invite.redeem(&self.suite, &self.identity_seed, &self.me, &self.host);
                 let Ok((chain, proof)) = redeemed else {
                     return self.join_failed(JoinFailure::Refused(Refusal::Invalid));
                 };
-                Control::Join(Box::new(treehouse_wire::control::Join { chain, proof, profile }))
+                Control::Join(Box::new(treehouse_wire::control::Join { chain, proof, profile, direct }))
             }
-            (None, None) => return,
+            (_, None) => return,
         };
         self.host_link.asked = true;
-        self.send(self.host, &message);
+        self.send(self.registry(), &message);
     }
 
     pub(crate) fn admitted(&mut self, from: NodeId, admitted: Admitted) {
-        if from != self.host || self.is_host() || !self.host_link.asked {
+        if from != self.registry() || self.is_host() || !self.host_link.asked {
             return self.offended(from, Offence::OutOfRole);
         }
         self.host_link.asked = false;
@@ -143,8 +153,10 @@ impl<S: Suite> Room<S> {
         if self.is_leaving() {
             return;
         }
-        let charter = Charter::verify(&self.suite, &admitted.charter, &self.room);
-        let certificate = Certificate::verify(&self.suite, &admitted.certificate, &self.room, &self.host, self.wall);
+        let (suite, lease) = (&self.suite, admitted.lease.as_ref());
+        let charter = Charter::verify(suite, &admitted.charter, &self.room);
+        let certificate =
+            Certificate::verify_under(suite, &admitted.certificate, lease, &self.room, &self.host, self.wall);
         let (Ok(charter), Ok(certificate)) = (charter, certificate) else {
             return self.join_failed(JoinFailure::BadAnswer);
         };
@@ -156,7 +168,18 @@ impl<S: Suite> Room<S> {
         if first {
             self.rank = treehouse_wire::control::Rank { depth: u8::MAX, admission: certificate.admission };
         }
-        self.certificate = Some(HeldCertificate { expires: certificate.expires, statement: admitted.certificate });
+        let moved = self.host_link.entry.take().is_some();
+        if moved && !first {
+            // Another registry counts its placements anew, from two on.
+            self.placed = self.placed.min(1);
+        }
+        if self.has_hub() && !admitted.host.is_empty() {
+            let host = Contact { node: self.host, addresses: admitted.host };
+            self.follow_leader(self.leader_contact(), host);
+        }
+        let lease = admitted.lease.map(Arc::new);
+        self.certificate =
+            Some(HeldCertificate { expires: certificate.expires, statement: admitted.certificate, lease });
         self.key = Some((admitted.epoch, admitted.key));
         self.timers.disarm(Timer::Admission);
         self.status_due = true;
@@ -168,7 +191,7 @@ impl<S: Suite> Room<S> {
         self.phase = Phase::In;
         self.host_link.admitted = Some(self.now);
         self.event(Event::Admitted { room: self.room, title: charter.title.as_str().to_owned(), role });
-        self.establish(self.host_contact(), Aim::Provisional);
+        self.establish(self.leader_contact(), Aim::Provisional);
     }
 
     /// Whether the certificate is to be renewed, or there is none.
@@ -183,7 +206,7 @@ impl<S: Suite> Room<S> {
     }
 
     pub(crate) fn refused(&mut self, from: NodeId, refusal: Refusal) {
-        if from != self.host || self.is_host() {
+        if from != self.registry() || self.is_host() {
             return self.offended(from, Offence::OutOfRole);
         }
         self.host_link.asked = false;
@@ -206,14 +229,16 @@ impl<S: Suite> Room<S> {
     }
 
     pub(crate) fn member_link_down(&mut self, peer: NodeId) {
-        if peer != self.host || self.is_host() || self.phase == Phase::Closed || self.is_leaving() {
+        if peer != self.registry() || self.is_host() || self.phase == Phase::Closed || self.is_leaving() {
             return;
         }
         self.host_link.asked = false;
         if self.host_link.closed {
             return;
         }
-        if self.phase == Phase::In && !self.host_link.lost {
+        if self.has_hub() && self.phase == Phase::In {
+            self.leave_leader();
+        } else if self.phase == Phase::In && !self.host_link.lost {
             self.host_link.lost = true;
             self.event(Event::HostLost);
         }
@@ -222,24 +247,27 @@ impl<S: Suite> Room<S> {
 
     /// The host cannot be reached: the end of joining, or another try later.
     pub(crate) fn host_unreachable(&mut self, peer: NodeId, attempts: Vec<(Address, String)>) {
-        if peer != self.host || self.is_host() {
+        if self.is_host() || self.entry_unreachable(&peer, &attempts) || peer != self.registry() {
             return;
         }
         if self.phase == Phase::Joining {
             return self.join_failed(JoinFailure::Unanswered { attempts });
         }
+        if self.has_hub() {
+            self.leave_leader();
+        }
         self.redial_later();
     }
 
-    fn redial_later(&mut self) {
-        let wait = self.host_link.redial;
-        self.host_link.redial = (wait * 2).min(REDIAL_MAX);
-        self.timers.arm_by(Timer::Admission, self.now.after(wait));
+    pub(crate) fn redial_later(&mut self) {
+        let wait_ms = self.host_link.redial_ms;
+        self.host_link.redial_ms = wait_ms.saturating_mul(2).min(REDIAL_MAX_MS);
+        self.timers.arm_by(Timer::Admission, self.now.after(Duration::from_millis(wait_ms.into())));
     }
 
     /// The link to the host has no use any more for now.
     pub(crate) fn host_link_closes(&mut self, peer: &NodeId) {
-        if *peer == self.host && !self.is_host() {
+        if *peer == self.registry() && !self.is_host() {
             self.host_link.closed = true;
         }
     }
@@ -252,6 +280,8 @@ impl<S: Suite> Room<S> {
             || self.keeps_links()
             || self.placed == 0
             || self.host_link.asked
+            || self.host_link.entry.is_some()
+            || self.region.is_some()
             || asked(self.sought)
             || self.measuring.is_some()
             || self.own_voice.is_some()
@@ -275,18 +305,19 @@ impl<S: Suite> Room<S> {
         if self.cut_since.is_some() || self.is_host() || self.review_at.is_none_or(|at| at > now) {
             return;
         }
-        if !self.links.is_up(&self.host) {
+        if !self.links.is_up(&self.registry()) {
             return self.call_host();
         }
         self.review_at = Some(now.after(REVIEW_AGAIN));
         self.sought = Some(now);
-        self.send(self.host, &Control::Seek { failed: List::default(), review: true });
+        self.send(self.registry(), &Control::Seek { failed: List::default(), review: true });
     }
 
     /// Nothing carries and the host is not connected: it is dialled when its time has come.
     pub(crate) fn redial_host(&mut self) {
-        if !self.links.is_up(&self.host) && !self.links.is_dialing(&self.host, self.now) {
-            self.timers.arm_by(Timer::Admission, self.now.after(self.host_link.redial));
+        if !self.links.is_up(&self.registry()) && !self.links.is_dialing(&self.registry(), self.now) {
+            self.timers
+                .arm_by(Timer::Admission, self.now.after(Duration::from_millis(self.host_link.redial_ms.into())));
         }
     }
 
@@ -294,7 +325,7 @@ impl<S: Suite> Room<S> {
     pub(crate) fn admission_due(&mut self) {
         match self.phase {
             Phase::Joining => self.join_failed(JoinFailure::TimedOut),
-            Phase::In if !self.links.is_up(&self.host) => {
+            Phase::In if !self.links.is_up(&self.registry()) => {
                 self.dial_host();
                 self.redial_later();
             }
@@ -308,7 +339,7 @@ impl<S: Suite> Room<S> {
             return;
         }
         let now = self.now;
-        if self.certificate_ends_soon() && !self.host_link.asked && self.links.is_up(&self.host) {
+        if self.certificate_ends_soon() && !self.host_link.asked && self.links.is_up(&self.registry()) {
             self.ask_admission();
         }
         if now >= self.status_due_at() {
@@ -317,7 +348,7 @@ impl<S: Suite> Room<S> {
         if self.placed == 0 && self.host_link.admitted.is_some_and(|at| now.since(at) >= PLACEMENT) {
             self.seek();
         }
-        if !self.links.is_up(&self.host) && !self.host_link.closed {
+        if !self.links.is_up(&self.registry()) && !self.host_link.closed {
             self.redial_host();
         }
         self.ask_review();
@@ -332,13 +363,13 @@ impl<S: Suite> Room<S> {
 
     /// When the registry is told again although nothing has changed.
     pub(crate) fn status_due_at(&self) -> Instant {
-        let pause = if self.links.is_up(&self.host) { STATUS } else { STATUS_IN_TREE };
+        let pause = if self.links.is_up(&self.registry()) { STATUS } else { STATUS_IN_TREE };
         self.host_link.status_at.after(pause)
     }
 
     /// Whether the room is so small that all keep their links to the host.
     pub(crate) fn keeps_links(&self) -> bool {
-        self.members <= LINKS_KEPT
+        self.members <= LINKS_KEPT && !self.has_hub()
     }
 
     /// Whether there is no link to the host because it would be of no use.
@@ -351,7 +382,7 @@ impl<S: Suite> Room<S> {
         if self.is_host() || self.phase != Phase::In {
             return;
         }
-        let linked = self.links.is_up(&self.host);
+        let linked = self.links.is_up(&self.registry());
         if !linked && self.feeds.parent().is_none() {
             return;
         }
@@ -369,7 +400,7 @@ impl<S: Suite> Room<S> {
             delay_ms: self.delay_ms(),
         };
         if linked {
-            self.send(self.host, &Control::Status(status));
+            self.send(self.registry(), &Control::Status(status));
         } else {
             self.report_up(Report::Status { node: self.me, status });
         }

@@ -114,7 +114,8 @@ impl<S: Suite> Room<S> {
 
     /// Sends `Subscribe`: for a new feed or for another purpose of one that is there.
     pub(crate) fn subscribe(&mut self, node: NodeId, purpose: Purpose) {
-        let Some(certificate) = self.certificate.as_ref().map(|held| held.statement.clone()) else { return };
+        let Some(held) = &self.certificate else { return };
+        let (certificate, lease) = (held.statement.clone(), held.lease.as_deref().cloned());
         let from: Positions = self.voices.positions(self.state.stage(), self.is_newcomer());
         let relay = (!self.children.is_empty()).then_some(self.rank);
         let replay = !from.is_empty() && purpose != Purpose::IdleStandby;
@@ -132,7 +133,7 @@ impl<S: Suite> Room<S> {
         }
         let adopting = self.adopting.take_if(|adopting| adopting.0 == node && purpose == Purpose::Primary);
         let adopts = adopting.map(|adopting| adopting.1);
-        let request = Subscribe { certificate, purpose, relay, adopts, replay, from };
+        let request = Subscribe { certificate, lease, purpose, relay, adopts, replay, from };
         self.send(node, &Control::Subscribe(Box::new(request)));
     }
 
@@ -333,14 +334,22 @@ impl<S: Suite> Room<S> {
         if self.is_host() || self.sought.is_some_and(|at| now.since(at) < pause) {
             return;
         }
-        if !self.links.is_up(&self.host) {
+        let leader = self.registry();
+        if self.has_hub()
+            && (self.has_failed(&leader) || self.feeds.get(&leader).is_some_and(|of| of.suspect.is_some()))
+        {
+            // The hub itself is what was lost: the host knows another.
+            self.leave_leader();
+            self.host_link.closed = true;
+        }
+        if !self.links.is_up(&self.registry()) {
             return self.call_host();
         }
         self.sought = Some(now);
         let suspects = self.feeds.all.iter().filter(|feed| feed.suspect.is_some()).map(Feed::node);
         let failed = self.failed.iter().rev().filter(|(_, at)| now.since(*at) < FAILED).map(|(node, _)| *node);
         let failed = List::truncated(suspects.chain(failed));
-        self.send(self.host, &Control::Seek { failed, review: false });
+        self.send(self.registry(), &Control::Seek { failed, review: false });
     }
 
     fn seek_standby(&mut self) {

@@ -20,7 +20,7 @@ use crate::{
     links::Links,
     measure::Measuring,
     member::{HeldCertificate, HostLink},
-    region::Region,
+    region::{Region, Shown, Sums},
     rng::Rng,
     sorted::Sorted,
     speak::OwnVoice,
@@ -120,7 +120,7 @@ impl<S: Suite> Room<S> {
         room.host = room.me;
         room.acting = Some(Box::new(Acting::new(host.charter_statement)));
         let profile = room.profile();
-        room.region = Some(Box::new(Region::of_host(room.me, profile, host.protection, now)));
+        room.region = Some(Box::new(Region::of_host(room.me, profile, host.protection, host.region_max, now)));
         room.coordinate = Coordinate::origin();
         room.key = Some((Epoch::default(), key));
         room.rank = Rank::HOST;
@@ -311,7 +311,9 @@ impl<S: Suite> Room<S> {
             Control::Pong { nonce } => self.pong(from, nonce),
             Control::Bye(farewell) => self.bye(from, farewell),
             Control::Join(join) => self.join_request(from, *join),
-            Control::Resume { certificate, profile } => self.resume_request(from, &certificate, profile),
+            Control::Resume { certificate, lease, profile, direct } => {
+                self.resume_request(from, Shown { certificate, lease }, profile, direct);
+            }
             Control::Admitted(admitted) => self.admitted(from, *admitted),
             Control::Refused(refusal) => self.refused(from, refusal),
             Control::Seek { failed, review } => self.seek_request(from, &failed, review),
@@ -333,17 +335,26 @@ impl<S: Suite> Room<S> {
             Control::StateWanted => self.state_wanted(from),
             Control::Beacon(statement) => self.beacon(from, statement),
             Control::Offer { .. } | Control::Placement(_) | Control::StageContact(_) => self.host_says(from, message),
+            Control::Redirect { leaders, direct } => self.redirected(from, leaders, direct),
+            Control::Leader { leader, before, lease } => self.leader_said(from, leader, before, lease),
+            Control::LeaseWanted { node, fresh } => self.lease_wanted(from, node, fresh),
+            Control::Lease { lease, charter, host } => self.leased(from, lease, charter, host),
+            Control::Records(records) => self.records(from, records),
+            Control::HubStatus { members, spare, hands } => self.hub_status(from, Sums { members, spare, hands }),
+            Control::Hubs(rows) => self.hub_rows(from, &rows),
         }
     }
 
-    /// What only the host may send, to its members.
+    /// What only the host may send, to its members, and but for the stage the leader of the region too.
     fn host_says(&mut self, from: NodeId, message: Control) {
-        if from != self.host || self.is_host() {
+        let leads = from == self.registry() && !matches!(message, Control::StageContact(_));
+        if !leads && from != self.host || self.is_host() {
             return self.offended(from, Offence::OutOfRole);
         }
         match message {
-            Control::Offer { round, candidates } if self.is_in() => self.offer(round, candidates),
-            Control::Placement(placement) if self.is_in() => self.placement(*placement),
+            // What the host said while a hub took over is of before.
+            Control::Offer { round, candidates } if leads && self.is_in() => self.offer(round, candidates),
+            Control::Placement(placement) if leads && self.is_in() => self.placement(*placement),
             Control::StageContact(contact) => self.stage_contact(contact),
             _ => {}
         }
@@ -365,6 +376,7 @@ impl<S: Suite> Room<S> {
                 self.child_left(from, true);
                 self.stage_link_down(from);
                 self.member_left(from);
+                self.hub_left(from);
             }
             Farewell::Unused => self.host_link_unused(from),
             Farewell::RoomClosed | Farewell::Misbehaved => {}
@@ -418,6 +430,7 @@ impl<S: Suite> Room<S> {
         self.forget_failed();
         self.close_unused_links();
         self.end_spent_feeds();
+        self.leader_housekeeping();
         self.host_housekeeping();
         self.member_housekeeping();
         self.ping_feeds();

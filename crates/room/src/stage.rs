@@ -67,8 +67,17 @@ impl<S: Suite> Room<S> {
     /// Tells the host about the hand: on change, and again after the link to it was lost.
     pub(crate) fn send_hand(&mut self) {
         let claim = self.own_voice.as_ref().map(|voice| (voice.claim.key, voice.claim.signature));
-        if self.is_host() {
+        if self.is_host() || claim.is_none() && self.has_hub() {
             return;
+        }
+        if claim.is_some() && self.has_hub() {
+            // Whoever wants to speak belongs to the host itself, and shows it the invite.
+            self.host_link.direct = true;
+            self.leave_leader();
+            self.host_link.closed = true;
+            if self.links.is_up(&self.host) {
+                return self.ask_admission();
+            }
         }
         if claim.is_some() && self.is_in() && !self.links.is_up(&self.host) {
             // It is sent once the link is there.
@@ -121,6 +130,7 @@ impl<S: Suite> Room<S> {
         let Some(held) = &self.certificate else { return };
         let request = Subscribe {
             certificate: held.statement.clone(),
+            lease: held.lease.as_deref().cloned(),
             purpose: Purpose::Stage,
             relay: None,
             adopts: None,

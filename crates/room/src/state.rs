@@ -12,6 +12,7 @@ use treehouse_wire::{Control, NodeId, Suite, control::Statement};
 
 use crate::{
     api::{Event, Offence},
+    lead::Lead,
     room::Room,
 };
 
@@ -76,6 +77,8 @@ impl HeldState {
 pub struct Pool {
     heads: Vec<Arc<Head>>,
     stages: Vec<Arc<Stage>>,
+    leads: Vec<Arc<Lead>>,
+    leases: Vec<Arc<Statement>>,
 }
 
 /// Puts the known value in place of an equal one, or makes a new one known and forgets those that nobody else holds.
@@ -97,6 +100,12 @@ impl<S: Suite> Room<S> {
     /// [`View::state`](crate::View::state) has changed, all of them hold one room state.
     pub fn share(&mut self, pool: &mut Pool) {
         self.state.share(pool);
+        if let Some(lead) = &mut self.host_link.lead {
+            share(&mut pool.leads, lead);
+        }
+        if let Some(lease) = self.certificate.as_mut().and_then(|held| held.lease.as_mut()) {
+            share(&mut pool.leases, lease);
+        }
     }
 
     pub(crate) fn state_head(&mut self, from: NodeId, statement: Statement) {

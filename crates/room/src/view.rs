@@ -39,7 +39,11 @@ pub struct View {
     pub making_way: usize,
     /// Primary and live standby feeds that it is willing to give.
     pub children_max: u8,
-    /// Its link to the host is up.
+    /// Who leads its region: the host, or a hub, which may be itself.
+    pub leader: NodeId,
+    /// Members of the region that it leads, itself not counted; none where it leads none.
+    pub region: Option<usize>,
+    /// Its link to its leader is up.
     pub host_linked: bool,
     /// Term and version of the room state that it has.
     pub state: (u16, u32),
@@ -106,7 +110,9 @@ impl<S: Suite> Room<S> {
             children: children.collect(),
             making_way: self.children.making_way(),
             children_max: self.children_max,
-            host_linked: self.is_host() || self.links.is_up(&self.host),
+            host_linked: self.is_host() || self.links.is_up(&self.registry()),
+            leader: if self.region.is_some() { self.me } else { self.registry() },
+            region: self.region.as_ref().map(|region| region.directory.len()),
             state: self.state.id(),
         }
     }

@@ -10,8 +10,9 @@ use crate::{
     codec::{Blob, DecodeError, List, Text, decode, encode},
     ids::{MediaKey, NodeId, NodeTag, VoiceId},
     limits::{
-        ADDRESS_BYTES_MAX, ADDRESSES_MAX, CANDIDATES_MAX, CONTROL_BYTES_MAX, INVITE_BYTES_MAX, NAME_BYTES_MAX,
-        PATH_MAX, REPORTS_MAX, SIGNED_BYTES_MAX, SPARES_MAX, STAGE_PART_BYTES_MAX, VOICES_MAX,
+        ADDRESS_BYTES_MAX, ADDRESSES_MAX, CANDIDATES_MAX, CONTROL_BYTES_MAX, HUBS_MAX, INVITE_BYTES_MAX, LEADERS_MAX,
+        NAME_BYTES_MAX, PATH_MAX, RECORDS_MAX, REPORTS_MAX, SIGNED_BYTES_MAX, SPARES_MAX, STAGE_PART_BYTES_MAX,
+        VOICES_MAX,
     },
     signed::{Signature, Signed},
     suite::RoomKey,
@@ -83,6 +84,8 @@ pub struct Join {
     pub proof: Signature,
     /// Who asks.
     pub profile: Profile,
+    /// The host itself is to admit, where a hub could.
+    pub direct: bool,
 }
 
 /// Admission. The room state follows in messages of its own.
@@ -90,8 +93,12 @@ pub struct Join {
 pub struct Admitted {
     /// What the room is, signed by its founder.
     pub charter: Statement,
-    /// That the node belongs to it, signed by the host.
+    /// That the node belongs to it, signed by the host, or by a hub.
     pub certificate: Statement,
+    /// The lease of the hub that signed the certificate; absent where the host did.
+    pub lease: Option<Statement>,
+    /// Where the host can be reached.
+    pub host: List<Address, ADDRESSES_MAX>,
     /// The epoch of the key.
     pub epoch: Epoch,
     /// The room key of that epoch.
@@ -171,6 +178,8 @@ pub enum Decline {
 pub struct Subscribe {
     /// The child's certificate.
     pub certificate: Statement,
+    /// The lease that it was signed under, where a hub signed it.
+    pub lease: Option<Statement>,
     /// What the feed is for.
     pub purpose: Purpose,
     /// The child's rank, if it feeds others; a leaf may take any feed.
@@ -261,6 +270,38 @@ impl Report {
     }
 }
 
+/// A member as one registry hands it over to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The member.
+    pub node: NodeId,
+    /// What it says of itself.
+    pub profile: Profile,
+    /// Role of its certificate, as the `invite` crate numbers them.
+    pub role: u8,
+    /// Number of its admission.
+    pub admission: u32,
+    /// Hash of the last link of its invite.
+    pub chain: [u8; 32],
+    /// Seconds that it has been in the room.
+    pub age_s: u32,
+    /// Counter of its newest placement.
+    pub counter: u32,
+    /// Whom it is fed by, and what else it last reported.
+    pub status: Status,
+}
+
+/// A hub as the host tells the others of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HubRow {
+    /// Where it is found.
+    pub contact: Contact,
+    /// Members of its region, itself not counted.
+    pub members: u32,
+    /// Free slots for children there.
+    pub spare: u32,
+}
+
 /// Where a member is to take its feeds from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
@@ -297,14 +338,18 @@ pub enum Control {
     },
     /// The link ends. One that ends without it has crashed.
     Bye(Farewell),
-    /// Asks the host for admission.
+    /// Asks a leader for admission: the host, or a hub.
     Join(Box<Join>),
     /// A member that lost its link to the host is back, or wants its certificate renewed.
     Resume {
         /// Its certificate.
         certificate: Statement,
+        /// The lease that it was signed under, where a hub signed it.
+        lease: Option<Statement>,
         /// Itself.
         profile: Profile,
+        /// The host itself is asked, where a hub could.
+        direct: bool,
     },
     /// Admits.
     Admitted(Box<Admitted>),
@@ -383,6 +428,51 @@ pub enum Control {
     StageContact(Contact),
     /// Which voices go down the tree; see the `invite` crate's `Beacon`.
     Beacon(Statement),
+    /// Answers a `Join` or a `Resume`: others are to be asked, whichever of these is reached first.
+    Redirect {
+        /// Leaders of regions.
+        leaders: List<Contact, LEADERS_MAX>,
+        /// The one that is asked is to admit and not to redirect again.
+        direct: bool,
+    },
+    /// From a new hub down its subtree: the region is led by another now.
+    Leader {
+        /// The hub.
+        leader: Contact,
+        /// Who has led the region until now; others do not listen.
+        before: NodeId,
+        /// The hub's lease.
+        lease: Statement,
+    },
+    /// From a hub to the host: a lease is wanted, for a member that is to be a hub, or for the hub itself.
+    LeaseWanted {
+        /// Who is to lead.
+        node: Contact,
+        /// The admissions of the present lease are used up.
+        fresh: bool,
+    },
+    /// A lease, to the hub that it is for or to the one that asked for it, and what a hub tells those whom it admits.
+    Lease {
+        /// Signed by the host.
+        lease: Statement,
+        /// What the room is, signed by its founder.
+        charter: Statement,
+        /// Where the host can be reached.
+        host: List<Address, ADDRESSES_MAX>,
+    },
+    /// From a leader to the hub that takes over a subtree: who is in it, parents before children.
+    Records(List<Record, RECORDS_MAX>),
+    /// From a hub to the host: the sums of its region, on change and once a second at most.
+    HubStatus {
+        /// Members, the hub not counted.
+        members: u32,
+        /// Free slots for children.
+        spare: u32,
+        /// Raised hands.
+        hands: u32,
+    },
+    /// From the host to a hub: others that joiners may be sent to; only what has changed.
+    Hubs(List<HubRow, HUBS_MAX>),
 }
 
 impl Control {

@@ -41,3 +41,11 @@ pub const INVITE_BYTES_MAX: usize = 1024;
 pub const STAGE_PART_BYTES_MAX: usize = 3800;
 /// Pieces that a stage list may come in.
 pub const STAGE_PARTS_MAX: usize = 4;
+/// Leaders that a joiner is redirected to at once; it takes the one that it reaches first.
+pub const LEADERS_MAX: usize = 3;
+/// Redirects after which a joiner gives up.
+pub const REDIRECTS_MAX: u8 = 3;
+/// Members in one message of a handover: the most that fit at their largest.
+pub const RECORDS_MAX: usize = 5;
+/// Hubs that the host tells another of in one message: the most that fit at their largest.
+pub const HUBS_MAX: usize = 6;

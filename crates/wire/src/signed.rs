@@ -46,8 +46,10 @@ pub enum Domain {
     InviteLink,
     /// That a node redeems an invite, signed by the holder of its last link.
     Redemption,
-    /// Admission of a node, signed by the host.
+    /// Admission of a node, signed by the host or by a hub.
     Certificate,
+    /// That a hub may admit and place members, signed by the host.
+    Lease,
     /// The head of the room state, signed by the host.
     RoomState,
     /// That a media key is a speaker's, signed by the speaker's identity.
@@ -66,6 +68,7 @@ impl Domain {
             Domain::InviteLink => "treehouse/invite-link/1",
             Domain::Redemption => "treehouse/redemption/1",
             Domain::Certificate => "treehouse/certificate/1",
+            Domain::Lease => "treehouse/lease/1",
             Domain::RoomState => "treehouse/room-state/1",
             Domain::MediaKey => "treehouse/media-key/1",
             Domain::Packet => "treehouse/packet/1",

@@ -4,8 +4,8 @@ use treehouse_wire::{
     Address, Blob, Contact, Control, Epoch, FrameNumber, List, MediaKey, NodeId, NodeTag, RoomKey, Signature, Text,
     VoiceId,
     control::{
-        Admitted, Adoption, Decline, Join, Name, Placement, Position, Positions, Profile, Purpose, Rank, Report,
-        Statement, Status, Subscribe, Tick,
+        Admitted, Adoption, Decline, HubRow, Join, Name, Placement, Position, Positions, Profile, Purpose, Rank,
+        Record, Report, Statement, Status, Subscribe, Tick,
     },
     limits::*,
 };
@@ -64,10 +64,24 @@ fn status() -> Status {
     }
 }
 
+fn record() -> Record {
+    Record {
+        node: NODE,
+        profile: profile(),
+        role: u8::MAX,
+        admission: u32::MAX,
+        chain: [0xff; 32],
+        age_s: u32::MAX,
+        counter: u32::MAX,
+        status: status(),
+    }
+}
+
 fn largest() -> Vec<Control> {
     let from: Positions = full((VoiceId([0xff; 8]), FrameNumber(u32::MAX)));
     let subscribe = Subscribe {
         certificate: statement(),
+        lease: Some(statement()),
         purpose: Purpose::Stage,
         relay: Some(RANK),
         adopts: Some(Adoption { leaf: NODE, addresses: full(address()) }),
@@ -75,7 +89,14 @@ fn largest() -> Vec<Control> {
         from,
     };
     let epoch = Epoch { term: u16::MAX, number: u32::MAX };
-    let admitted = Admitted { charter: statement(), certificate: statement(), epoch, key: RoomKey([0xff; 32]) };
+    let admitted = Admitted {
+        charter: statement(),
+        certificate: statement(),
+        lease: Some(statement()),
+        host: full(address()),
+        epoch,
+        key: RoomKey([0xff; 32]),
+    };
     let placement = Placement {
         counter: u32::MAX,
         rank: RANK,
@@ -87,8 +108,8 @@ fn largest() -> Vec<Control> {
         review_s: u16::MAX,
     };
     vec![
-        Control::Join(Box::new(Join { chain: full(0xff), proof: SIGNATURE, profile: profile() })),
-        Control::Resume { certificate: statement(), profile: profile() },
+        Control::Join(Box::new(Join { chain: full(0xff), proof: SIGNATURE, profile: profile(), direct: true })),
+        Control::Resume { certificate: statement(), lease: Some(statement()), profile: profile(), direct: true },
         Control::Admitted(Box::new(admitted)),
         Control::Seek { failed: full(NODE), review: true },
         Control::Offer { round: u32::MAX, candidates: full(contact()) },
@@ -106,6 +127,13 @@ fn largest() -> Vec<Control> {
         Control::StagePart { digest: [0xff; 32], index: u8::MAX, of: u8::MAX, part: full(0xff) },
         Control::StageContact(contact()),
         Control::Beacon(statement()),
+        Control::Redirect { leaders: full(contact()), direct: true },
+        Control::Leader { leader: contact(), before: NODE, lease: statement() },
+        Control::LeaseWanted { node: contact(), fresh: true },
+        Control::Lease { lease: statement(), charter: statement(), host: full(address()) },
+        Control::Records(full(record())),
+        Control::HubStatus { members: u32::MAX, spare: u32::MAX, hands: u32::MAX },
+        Control::Hubs(full(HubRow { contact: contact(), members: u32::MAX, spare: u32::MAX })),
     ]
 }
 

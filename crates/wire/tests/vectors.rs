@@ -44,6 +44,7 @@ fn ids_are_derived_as_the_file_says() {
         Domain::InviteLink,
         Domain::Redemption,
         Domain::Certificate,
+        Domain::Lease,
         Domain::RoomState,
         Domain::MediaKey,
         Domain::Packet,

@@ -29,7 +29,13 @@ fn open(now: Instant) -> Result<(Room<Cheap>, Invite)> {
     let contact = Contact { node: founder, addresses: List::default() };
     let holder = Holder::Bearer { seed: [7; 32] };
     let invite = Invite::issue(&Cheap, &signer, founder, charter.salt, terms, holder, [contact])?;
-    let host = HostConfig { charter, charter_statement, protection: Protection::Off, media_seed: Some([9; 32]) };
+    let host = HostConfig {
+        charter,
+        charter_statement,
+        protection: Protection::Off,
+        media_seed: Some([9; 32]),
+        region_max: HostConfig::REGION_MAX_DEFAULT,
+    };
     Ok((Room::host(now, WALL, Cheap, config("host", 1, 4), host), invite))
 }
 

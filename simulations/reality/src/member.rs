@@ -206,8 +206,7 @@ impl Member {
             let join = JoinConfig { invite: world.invite.clone() };
             return endpoint.run(|now| Room::join(now, wall(), Shipped, config, join), play);
         }
-        let protection = world.settings.protection.of_room();
-        let host = world.keys.host(&Shipped, protection, Some(world.keys.media_seed(self.node, 0)));
+        let host = world.keys.host(&Shipped, world.settings, Some(world.keys.media_seed(self.node, 0)));
         let handle = endpoint.run(|now| Room::host(now, wall(), Shipped, config, host), play);
         let (voice, spurts, frame_us) = (handle.captured(), world.plan.talk.clone(), world.plan.media.frame_us);
         self.voice = Some(thread::spawn(move || speak(&voice, &spurts, frame_us, origin)));

@@ -201,15 +201,21 @@ REFUSAL = enum(
 PURPOSE = enum("Primary", "LiveStandby", "IdleStandby", "Provisional", "Stage")
 DECLINE = enum("NotCertified", "Full", "Order", "NoFeed", "Leaving", "NotOnStage")
 ADOPTION = struct_of(leaf=NODE, addresses=ADDRESSES)
-SUBSCRIBE = {"certificate": STATEMENT, "purpose": PURPOSE, "relay": optional(RANK), "adopts": optional(ADOPTION)}
-SUBSCRIBE |= {"replay": flag, "from": listing(pair(VOICE, u32), 16)}
+SUBSCRIBE = {"certificate": STATEMENT, "lease": optional(STATEMENT), "purpose": PURPOSE, "relay": optional(RANK)}
+SUBSCRIBE |= {"adopts": optional(ADOPTION), "replay": flag, "from": listing(pair(VOICE, u32), 16)}
+ADMITTED = {"charter": STATEMENT, "certificate": STATEMENT, "lease": optional(STATEMENT), "host": ADDRESSES}
+ADMITTED |= {"epoch": EPOCH, "key": KEY}
+RECORD = struct_of(
+    node=NODE, profile=PROFILE, role=u8, admission=u32, chain=HASH, age_s=u32, counter=u32, status=STATUS
+)
+HUB = struct_of(contact=CONTACT, members=u32, spare=u32)
 CONTROL = enum(
     ("Ping", struct_of(nonce=u32)),
     ("Pong", struct_of(nonce=u32)),
     ("Bye", FAREWELL),
-    ("Join", struct_of(chain=blob(1024), proof=SIGNATURE, profile=PROFILE)),
-    ("Resume", struct_of(certificate=STATEMENT, profile=PROFILE)),
-    ("Admitted", struct_of(charter=STATEMENT, certificate=STATEMENT, epoch=EPOCH, key=KEY)),
+    ("Join", struct_of(chain=blob(1024), proof=SIGNATURE, profile=PROFILE, direct=flag)),
+    ("Resume", struct_of(certificate=STATEMENT, lease=optional(STATEMENT), profile=PROFILE, direct=flag)),
+    ("Admitted", struct_of(**ADMITTED)),
     ("Refused", REFUSAL),
     ("Seek", struct_of(failed=listing(NODE, 6), review=flag)),
     ("Offer", struct_of(round=u32, candidates=listing(CONTACT, 6))),
@@ -229,6 +235,13 @@ CONTROL = enum(
     "StateWanted",
     ("StageContact", CONTACT),
     ("Beacon", STATEMENT),
+    ("Redirect", struct_of(leaders=listing(CONTACT, 3), direct=flag)),
+    ("Leader", struct_of(leader=CONTACT, before=NODE, lease=STATEMENT)),
+    ("LeaseWanted", struct_of(node=CONTACT, fresh=flag)),
+    ("Lease", struct_of(lease=STATEMENT, charter=STATEMENT, host=ADDRESSES)),
+    ("Records", listing(RECORD, 5)),
+    ("HubStatus", struct_of(members=u32, spare=u32, hands=u32)),
+    ("Hubs", listing(HUB, 6)),
 )
 
 # --- Sections 6 to 8 ------------------------------------------------------------------------------------------------
@@ -237,6 +250,17 @@ CHARTER = struct_of(
     founder=NODE, salt=SALT, title=NAME, policy=enum("Open", "Social", "Closed"), successors=listing(NODE, 4)
 )
 CERTIFICATE = struct_of(node=NODE, role=ROLE, admission=u32, term=u16, issued=u64, expires=u64, chain=HASH)
+LEASE = struct_of(
+    hub=NODE,
+    region=u32,
+    role=ROLE,
+    first=u32,
+    quota=u32,
+    members_max=u32,
+    term=u16,
+    not_before=u64,
+    expires=u64,
+)
 STATE = struct_of(
     host=NODE,
     term=u16,
@@ -471,13 +495,20 @@ def check_invites(good, bad):
 def check_statements(vectors):
     room, host = unhex(vectors["room"]), unhex(vectors["founder"])
     kinds = [("charters", CHARTER, "charter"), ("certificates", CERTIFICATE, "certificate")]
-    for field, item, domain in kinds + [("states", STATE, "room-state"), ("beacons", BEACON, "beacon")]:
+    kinds += [("leases", LEASE, "lease"), ("states", STATE, "room-state"), ("beacons", BEACON, "beacon")]
+    for field, item, domain in kinds:
         for entry in vectors[field]:
             statement = decode(STATEMENT, unhex(entry["bytes"]), 600)
             payload, signature = unhex(statement["payload"]), unhex(statement["signature"])
             check(statement == {"payload": entry["payload"], "signature": entry["signature"]}, entry["name"])
             check(decode(item, payload, 512) == entry["value"], entry["name"])
             check(is_signed(domain, room, payload, host, signature), entry["name"])
+    entry = vectors["certificate_under_the_lease"]
+    statement = decode(STATEMENT, unhex(entry["bytes"]), 600)
+    payload, signature = unhex(statement["payload"]), unhex(statement["signature"])
+    check(decode(CERTIFICATE, payload, 512) == entry["value"], "certificate under a lease")
+    check(is_signed("certificate", room, payload, unhex(entry["hub"]), signature), "certificate under a lease")
+    check(entry["hub"] == vectors["leases"][0]["value"]["hub"], "certificate under a lease")
     for entry in vectors["media_claims"]:
         check_claim(room, entry["speaker"], entry["media_key"], entry["signature"])
 

@@ -2,73 +2,112 @@
 
 use treehouse_invite::{CERTIFICATE_SECONDS, Certificate, Grant, InviteError, Role, StatementError, check_redemption};
 use treehouse_wire::{
-    Control, NodeId, Suite, UnixSeconds,
-    control::{Admitted, Join, Profile, Refusal, Statement},
+    Control, List, NodeId, Suite, UnixSeconds,
+    control::{Admitted, Join, Profile, Refusal, Report, Statement},
 };
 
 use super::MEMBERS_MAX;
 use crate::{
     api::{Event, Offence},
-    member::HeldCertificate,
-    region::{Member, Presence},
+    member::{HeldCertificate, RENEW_SECONDS},
+    region::{Member, Presence, Shown},
     room::Room,
 };
 
 impl<S: Suite> Room<S> {
     pub(crate) fn join_request(&mut self, from: NodeId, join: Join) {
-        if !self.is_host() {
-            return self.send(from, &Control::Refused(Refusal::NotHost));
+        let known = self.region.as_ref().is_some_and(|region| region.directory.contains(&from));
+        if self.region.is_none() {
+            return self.redirect_to_leader(from, false);
+        }
+        let relays = join.profile.children_max > 0 && !join.profile.addresses.is_empty();
+        let stays = known || self.is_host() && join.direct;
+        if !stays && self.sends_on(relays) {
+            let leaders = self.other_leaders();
+            // Where nobody else has room, as long as there is a slot a region may be larger than it should.
+            if !leaders.is_empty() || !self.is_host() && !self.any_slot_free(relays) {
+                return self.redirect(from, leaders, false);
+            }
         }
         match self.admit(from, &join) {
-            Ok((role, admission, chain)) => self.welcome(from, join.profile, role, admission, chain),
+            Ok(Some((role, admission, chain))) => self.welcome(from, join.profile, role, admission, chain),
+            // Uses are counted by the host, and what a lease does not grant is the host's to give.
+            Ok(None) => self.redirect(from, vec![self.host_contact()], true),
             Err(refusal) => self.send(from, &Control::Refused(refusal)),
         }
     }
 
-    fn admit(&mut self, from: NodeId, join: &Join) -> Result<(Role, u32, [u8; 32]), Refusal> {
+    /// Checks a redemption; none where it is for the host to decide.
+    fn admit(&mut self, from: NodeId, join: &Join) -> Result<Option<(Role, u32, [u8; 32])>, Refusal> {
         if self.is_leaving() {
             return Err(Refusal::Busy);
         }
         let known = self.region.as_ref().and_then(|region| region.directory.get(&from));
         let known = known.map(|member| (member.admission, member.chain));
         // The cheap checks come first: a full room verifies nothing.
-        if known.is_none() && !self.has_place(&join.profile) {
+        if known.is_none() && !join.direct && !self.has_place(&join.profile) {
             return Err(Refusal::RoomFull);
         }
-        let grant = check_redemption(
-            &self.suite,
-            &self.room,
-            &self.host,
-            &self.host,
-            &from,
-            &join.chain,
-            &join.proof,
-            self.wall,
-        )
-        .map_err(|error: InviteError| error.refusal())?;
-        let (Some(acting), Some(region)) = (&mut self.acting, &mut self.region) else { return Err(Refusal::NotHost) };
+        let (wall, founder) = (self.wall, self.host);
+        let grant =
+            check_redemption(&self.suite, &self.room, &founder, &founder, &from, &join.chain, &join.proof, wall)
+                .map_err(|error: InviteError| error.refusal())?;
+        let Some(region) = &mut self.region else { return Err(Refusal::NotHost) };
+        if let Some(hub) = region.hub.as_deref_mut() {
+            let number = (grant.uses.is_empty() && hub.lease.is_valid(wall)).then(|| hub.admission()).flatten();
+            let role = grant.role.min(hub.lease.role);
+            return Ok(number.map(|number| (role, number, grant.chain)));
+        }
+        let Some(acting) = &mut self.acting else { return Err(Refusal::NotHost) };
         match known {
             // The same node with the same invite: it has restarted, and takes no further use.
-            Some((admission, chain)) if chain == grant.chain => Ok((grant.role, admission, grant.chain)),
+            Some((admission, chain)) if chain == grant.chain => Ok(Some((grant.role, admission, grant.chain))),
             _ => {
                 consume(&mut acting.uses, &grant)?;
-                Ok((grant.role, region.admission(), grant.chain))
+                Ok(Some((grant.role, region.admission(), grant.chain)))
             }
         }
     }
 
-    /// A member is back after its link was lost, or wants its certificate renewed.
-    pub(crate) fn resume_request(&mut self, from: NodeId, statement: &Statement, profile: Profile) {
-        if !self.is_host() {
-            return self.send(from, &Control::Refused(Refusal::NotHost));
+    /// A member is back after its link was lost, comes from another region, or wants its certificate renewed.
+    pub(crate) fn resume_request(&mut self, from: NodeId, shown: Shown, profile: Profile, direct: bool) {
+        let Some(region) = &self.region else { return self.redirect_to_leader(from, direct) };
+        let (suite, lease) = (&self.suite, shown.lease.as_ref());
+        let certificate =
+            Certificate::verify_under(suite, &shown.certificate, lease, &self.room, &self.host, self.wall);
+        let certificate = match certificate {
+            Ok(certificate) if certificate.node == from => certificate,
+            Ok(_) => return self.offended(from, Offence::OutOfRole),
+            Err(error) => return self.send(from, &Control::Refused(refusal_of(error))),
+        };
+        let known = region.directory.contains(&from);
+        if let Some(hub) = self.moved_to(&from).filter(|hub| !known && !direct && hub.node != from) {
+            return self.redirect(from, vec![hub], false);
         }
-        let certificate = Certificate::verify(&self.suite, statement, &self.room, &self.host, self.wall);
-        match certificate {
-            Ok(certificate) if certificate.node == from => {
-                self.welcome(from, profile, certificate.role, certificate.admission, certificate.chain);
+        if !known && !direct && self.sends_on(true) {
+            let leaders = self.other_leaders();
+            if !leaders.is_empty() {
+                return self.redirect(from, leaders, false);
             }
-            Ok(_) => self.offended(from, Offence::OutOfRole),
-            Err(error) => self.send(from, &Control::Refused(refusal_of(error))),
+        }
+        let Certificate { role, admission, chain, .. } = certificate;
+        if self.is_host() {
+            return self.welcome(from, profile, role, admission, chain);
+        }
+        if !known {
+            // It came without a record: whoever led it before is not to count it any more.
+            let gone = Report::Gone { node: from, polite: true };
+            self.send(self.registry(), &Control::Reports(List::truncated([gone])));
+        }
+        // A hub renews what it may give, and otherwise leaves to its member what it has.
+        if certificate.expires.0 > self.wall.0.saturating_add(RENEW_SECONDS) {
+            return self.take_in_member(from, profile, (role, admission, chain), shown);
+        }
+        let Some(hub) = self.region.as_mut().and_then(|region| region.hub.as_deref_mut()) else { return };
+        let number = (role <= hub.lease.role && hub.lease.is_valid(self.wall)).then(|| hub.admission()).flatten();
+        match number {
+            Some(number) => self.welcome(from, profile, role, number, chain),
+            None => self.redirect(from, vec![self.host_contact()], true),
         }
     }
 
@@ -80,11 +119,23 @@ impl<S: Suite> Room<S> {
 
     fn welcome(&mut self, node: NodeId, profile: Profile, role: Role, admission: u32, chain: [u8; 32]) {
         let role = role.min(Role::Moderator);
-        let statement = self.certify(node, role, admission, chain);
+        let certificate = self.certify(node, role, admission, chain);
+        let lease = self.hub().map(|hub| (*hub.statement).clone());
+        self.take_in_member(node, profile, (role, admission, chain), Shown { certificate, lease });
+    }
+
+    /// Lists a member and answers with its certificate.
+    fn take_in_member(
+        &mut self,
+        node: NodeId,
+        profile: Profile,
+        (role, admission, chain): (Role, u32, [u8; 32]),
+        shown: Shown,
+    ) {
         let name = profile.name.as_str().to_owned();
         let now = self.now;
-        let (Some(acting), Some(region)) = (&self.acting, &mut self.region) else { return };
-        let charter = acting.charter.clone();
+        let Some((charter, host)) = self.charter_and_host() else { return };
+        let Some(region) = &mut self.region else { return };
         let directory = &mut region.directory;
         let known = directory.get(&node).map(|member| (member.admission == admission, member.parent().is_some()));
         match known {
@@ -95,13 +146,21 @@ impl<S: Suite> Room<S> {
                     member.presence = Presence::Linked;
                 });
             }
-            _ => directory.insert(Member::new(node, profile, role, admission, chain, now), now),
+            _ => {
+                let mut member = Member::new(node, profile, role, admission, chain, now);
+                // A member that comes from another registry has had a placement, and takes none that is not newer.
+                member.counter = 1;
+                directory.insert(member, now);
+            }
         }
         let Some((epoch, key)) = self.key.clone() else { return };
-        let admitted = Admitted { charter, certificate: statement, epoch, key };
+        let Shown { certificate, lease } = shown;
+        let admitted = Admitted { charter, certificate, lease, host, epoch, key };
         self.send(node, &Control::Admitted(Box::new(admitted)));
         if known.is_none() {
-            self.event(Event::MemberJoined { peer: node, name, role });
+            if self.is_host() {
+                self.event(Event::MemberJoined { peer: node, name, role });
+            }
             self.members_changed();
         }
         // One that is back only to ask for something has its place and the state already.
@@ -132,7 +191,7 @@ impl<S: Suite> Room<S> {
     pub(crate) fn certify_self(&mut self) {
         let statement = self.certify(self.me, Role::Host, 0, [0; 32]);
         let expires = UnixSeconds(self.wall.0.saturating_add(CERTIFICATE_SECONDS));
-        self.certificate = Some(HeldCertificate { expires, statement });
+        self.certificate = Some(HeldCertificate { expires, statement, lease: None });
     }
 }
 
@@ -141,7 +200,7 @@ fn refusal_of(error: StatementError) -> Refusal {
         StatementError::Expired => Refusal::Expired,
         StatementError::NotYetValid => Refusal::NotYetValid,
         StatementError::OtherRoom => Refusal::OtherRoom,
-        StatementError::Malformed(_) | StatementError::BadSignature => Refusal::Invalid,
+        StatementError::Malformed(_) | StatementError::BadSignature | StatementError::BeyondLease => Refusal::Invalid,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What only the acting host does: admit, bring onto the stage, sign the room state.
 
 mod admission;
+mod hubs;
 mod publish;
 mod reports;
 
@@ -10,6 +11,7 @@ use treehouse_invite::StageMember;
 use treehouse_wire::{NodeId, control::Statement};
 
 use crate::{beacon::Account, floor::Floor, time::Instant};
+use hubs::Hubs;
 
 /// Members that one host places itself.
 const MEMBERS_MAX: usize = 1 << 20;
@@ -31,6 +33,7 @@ pub(crate) struct Acting {
     pub(crate) floor: Floor,
     /// What went down since the last beacon.
     pub(crate) account: Account,
+    pub(crate) hubs: Hubs,
     version: u32,
     published: Option<Instant>,
     dirty: bool,
@@ -47,6 +50,7 @@ impl Acting {
             stage: BTreeMap::new(),
             floor: Floor::default(),
             account: Account::default(),
+            hubs: Hubs::default(),
             version: 0,
             published: None,
             dirty: true,

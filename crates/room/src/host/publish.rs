@@ -124,8 +124,8 @@ impl<S: Suite> Room<S> {
 
     /// Three frames a packet down the tree once the audience is large, with hysteresis.
     pub(crate) fn choose_packetisation(&mut self) {
-        let (Some(acting), Some(region)) = (&mut self.acting, &self.region) else { return };
-        let audience = region.directory.len().saturating_sub(acting.stage.len());
+        let Some(acting) = &mut self.acting else { return };
+        let audience = (self.members as usize).saturating_sub(1 + acting.stage.len());
         let three = if acting.tree_of_three { audience >= TREE_OF_THREE_BELOW } else { audience > TREE_OF_THREE_FROM };
         if acting.tree_of_three != three {
             acting.tree_of_three = three;
@@ -142,6 +142,7 @@ impl<S: Suite> Room<S> {
         let fits = |slot: &Slot| {
             directory.at(*slot).filter(|of| {
                 of.parent() == Some(Slot::SELF)
+                    && !of.leads
                     && of.is_there()
                     && of.is_capable()
                     && of.profile.children_max >= CO_ROOT_CHILDREN_MIN

@@ -11,7 +11,11 @@ use crate::{
 impl<S: Suite> Room<S> {
     pub(crate) fn hand_request(&mut self, from: NodeId, claim: Option<MediaClaim>) {
         if !self.is_host() || self.region.as_ref().is_none_or(|region| !region.directory.contains(&from)) {
-            return self.offended(from, Offence::OutOfRole);
+            // One that was handed over a moment ago may not know yet.
+            return match &self.acting {
+                Some(acting) if !acting.hubs.is_empty() => {}
+                _ => self.offended(from, Offence::OutOfRole),
+            };
         }
         if claim.is_some_and(|claim| !claim.verify(&self.suite, &self.room, &from)) {
             return self.offended(from, Offence::Forged);
@@ -46,7 +50,7 @@ impl<S: Suite> Room<S> {
         if !self.is_host() {
             return;
         }
-        self.keep_region();
+        self.keep_hubs();
         self.choose_co_root();
         self.link_stage();
         self.beacon_due();
@@ -56,8 +60,9 @@ impl<S: Suite> Room<S> {
     }
 
     pub(crate) fn members_changed(&mut self) {
-        let Some(region) = &self.region else { return };
-        self.members = u32::try_from(region.directory.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let (Some(region), Some(acting)) = (&self.region, &self.acting) else { return };
+        let own = u32::try_from(region.directory.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.members = own.saturating_add(acting.hubs.members());
         self.event(Event::Members(self.members));
         self.choose_packetisation();
         self.choose_co_root();

@@ -85,6 +85,8 @@ pub(crate) struct Member {
     pub(crate) gain_seen: Option<Instant>,
     pub(crate) reviews: u8,
     pub(crate) hand: Option<MediaClaim>,
+    /// It leads a region of its own: its slots are not this registry's to give.
+    pub(crate) leads: bool,
     /// Members that did not work out for it, and until when they are not proposed again.
     avoid: Vec<(NodeId, Instant)>,
     indexed: Option<Indexed>,
@@ -133,6 +135,7 @@ impl Member {
             gain_seen: None,
             reviews: 0,
             hand: None,
+            leads: false,
             avoid: Vec::new(),
             indexed: None,
         }
@@ -279,6 +282,11 @@ impl Directory {
     /// Whether it is a member other than the registry.
     pub(crate) fn contains(&self, node: &NodeId) -> bool {
         self.slot(node).is_some_and(|slot| slot != Slot::SELF)
+    }
+
+    /// Free slots for children.
+    pub(crate) fn open_slots(&self) -> u32 {
+        self.open_slots
     }
 
     /// Members without the registry.
@@ -429,7 +437,7 @@ impl Directory {
     /// Whether a member can feed others now.
     fn may_feed(&self, slot: Slot, member: &Member) -> bool {
         let placed = slot == Slot::SELF || member.parent.is_some();
-        placed && member.is_there() && member.is_capable()
+        placed && member.is_there() && member.is_capable() && !member.leads
     }
 
     /// How long a newcomer feeds nobody: newcomers are the likeliest to leave again. Spare slots shorten it.

@@ -1,14 +1,16 @@
 //! What a registry does for its region: know who is in it, and place them.
 //!
-//! The acting host is the registry of its room.
+//! The acting host is the registry of a small room; in a large one hubs are, each of its own region.
 
 pub(crate) mod cells;
 pub(crate) mod directory;
+mod hub;
 mod placement;
 mod reports;
 mod survival;
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use treehouse_invite::Role;
 use treehouse_wire::{
@@ -19,6 +21,7 @@ use treehouse_wire::{
 use crate::{config::Protection, coordinates::Coordinate, time::Instant};
 
 pub(crate) use directory::{Directory, Member, Presence, Slot};
+pub(crate) use hub::{Handover, Hub, Shown, Sums};
 
 /// A member whose link is lost stays in the directory for this long: it may only be cut off, and may feed others still.
 const LOST: Duration = Duration::from_secs(15);
@@ -31,20 +34,56 @@ const RESERVED: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Region {
     pub(crate) directory: Directory,
+    /// Members from which on joiners are sent to others.
+    pub(crate) members_max: u32,
+    /// What a hub has and the host has not.
+    pub(crate) hub: Option<Box<Hub>>,
+    /// A subtree that is being handed over.
+    pub(crate) handover: Option<Box<Handover>>,
+    /// When the region was last split.
+    pub(crate) split: Option<Instant>,
+    /// Members that were handed over of late, and to whom.
+    pub(crate) moved: BTreeMap<NodeId, NodeId>,
     next_admission: u32,
 }
 
 impl Region {
     /// The region of a host that may give this many feeds.
-    pub(crate) fn of_host(host: NodeId, profile: Profile, protection: Protection, now: Instant) -> Self {
+    pub(crate) fn of_host(
+        host: NodeId,
+        profile: Profile,
+        protection: Protection,
+        members_max: u32,
+        now: Instant,
+    ) -> Self {
         let mut registry = Member::new(host, profile, Role::Host, 0, [0; 32], now);
         registry.rank = Rank::HOST;
-        registry.proven = true;
         // The host is where coordinates begin.
         registry.at = Some(Coordinate::origin());
+        Region::new(registry, protection, members_max, now)
+    }
+
+    /// The region of a leader.
+    pub(crate) fn new(mut registry: Member, protection: Protection, members_max: u32, now: Instant) -> Self {
+        registry.proven = true;
         let mut directory = Directory::new(registry, protection);
         directory.index(Slot::SELF, now);
-        Region { directory, next_admission: 1 }
+        Region {
+            directory,
+            members_max,
+            hub: None,
+            handover: None,
+            split: None,
+            moved: BTreeMap::new(),
+            next_admission: 1,
+        }
+    }
+
+    /// The first of so many numbers of admission that are leased.
+    pub(crate) fn admissions(&mut self, count: u32) -> u32 {
+        let first = self.next_admission;
+        self.next_admission = first.saturating_add(count);
+        first
     }
 
     /// The next number in the order of admission.

@@ -26,9 +26,10 @@ impl<S: Suite> Room<S> {
         self.take_status(from, status, true);
     }
 
-    /// Reports from below, out of a child's subtree: those of members of this region end here, the others go on up.
+    /// Reports from below, out of a child's subtree, or of a hub that was of this region: those of members of this region end here, the others go on up.
     pub(crate) fn reports(&mut self, from: NodeId, reports: &[Report]) {
-        if !self.children.contains(&from) {
+        let leads = self.region.as_ref().and_then(|region| region.directory.get(&from)).is_some_and(|of| of.leads);
+        if !leads && !self.children.contains(&from) {
             return;
         }
         for report in reports {
@@ -155,7 +156,9 @@ impl<S: Suite> Room<S> {
             return;
         }
         let staged = self.acting.as_mut().is_some_and(|acting| acting.stage.remove(&peer).is_some());
-        self.event(Event::MemberLeft { peer, polite });
+        if self.is_host() {
+            self.event(Event::MemberLeft { peer, polite });
+        }
         if staged {
             self.publish_soon();
         }

@@ -95,6 +95,8 @@ pub struct World<S: Suite> {
     pub weather: Weather,
     pub protection: Protection,
     pub invite: Option<Invite>,
+    /// Members of one region.
+    pub region_max: u32,
     pub forwarded: u64,
     /// Packets that were forwarded, while a test wants them.
     pub kept: Vec<Bytes>,
@@ -128,6 +130,7 @@ impl<S: Suite> World<S> {
             weather: CALM,
             protection,
             invite: None,
+            region_max: HostConfig::REGION_MAX_DEFAULT,
             forwarded: 0,
             kept: Vec::new(),
             keep_packets: false,
@@ -221,7 +224,13 @@ impl<S: Suite> World<S> {
         let holder = Holder::Bearer { seed: [9; 32] };
         let invite = Invite::issue(&self.suite, &signer, founder, salt, terms, holder, bootstrap);
         self.invite = Some(invite.expect("a valid invite"));
-        let host = HostConfig { charter, charter_statement, protection: self.protection, media_seed: None };
+        let host = HostConfig {
+            charter,
+            charter_statement,
+            protection: self.protection,
+            media_seed: None,
+            region_max: self.region_max,
+        };
         let identity_seed = config.identity_seed;
         let room = Room::host(self.now, UnixSeconds(WALL), self.suite.clone(), config, host);
         let ix = self.add(room, identity_seed);
@@ -229,11 +238,23 @@ impl<S: Suite> World<S> {
         ix
     }
 
-    /// A node joins.
+    /// A node joins by the host's address.
     pub fn join(&mut self, children_max: u8) -> Ix {
+        let invite = self.invite.clone().expect("the room is open");
+        self.join_with(invite, children_max)
+    }
+
+    /// A node joins by another member's address.
+    pub fn join_by(&mut self, member: Ix, children_max: u8) -> Ix {
+        let contact = Contact { node: self.nodes[member].id, addresses: List::truncated([Self::address(member)]) };
+        let invite = self.invite.clone().expect("the room is open").with_bootstrap([contact]);
+        self.join_with(invite, children_max)
+    }
+
+    /// A node joins by an invite.
+    pub fn join_with(&mut self, invite: Invite, children_max: u8) -> Ix {
         let name = format!("member {}", self.nodes.len());
         let config = self.config(&name, children_max);
-        let invite = self.invite.clone().expect("the room is open");
         let identity_seed = config.identity_seed;
         let room = Room::join(self.now, UnixSeconds(WALL), self.suite.clone(), config, JoinConfig { invite });
         let ix = self.add(room, identity_seed);

@@ -8,8 +8,8 @@ use treehouse_wire::{
     Address, Blob, Contact, Control, Epoch, FrameNumber, List, MediaKey, NodeId, NodeTag, RoomKey, Signature, Text,
     VoiceId,
     control::{
-        Admitted, Adoption, Decline, Farewell, Join, Placement, Position, Profile, Purpose, Rank, Refusal, Report,
-        Statement, Status, Subscribe, Tick,
+        Admitted, Adoption, Decline, Farewell, HubRow, Join, Placement, Position, Profile, Purpose, Rank, Record,
+        Refusal, Report, Statement, Status, Subscribe, Tick,
     },
 };
 
@@ -71,7 +71,7 @@ fn status() -> Status {
 
 /// At least one control message of each variant, with a name.
 pub fn messages() -> Vec<(&'static str, Control)> {
-    [admission(), placing(), feeding(), stating()].concat()
+    [admission(), placing(), feeding(), stating(), leading()].concat()
 }
 
 fn admission() -> Vec<(&'static str, Control)> {
@@ -87,14 +87,26 @@ fn admission() -> Vec<(&'static str, Control)> {
                 chain: Blob::truncated([0xc4; 9]),
                 proof: signature(0x5a),
                 profile: profile(),
+                direct: false,
             })),
         ),
-        ("resume", Control::Resume { certificate: statement(0xce), profile: profile() }),
+        ("resume", Control::Resume { certificate: statement(0xce), lease: None, profile: profile(), direct: false }),
+        (
+            "resume under a lease",
+            Control::Resume {
+                certificate: statement(0xce),
+                lease: Some(statement(0x1e)),
+                profile: profile(),
+                direct: true,
+            },
+        ),
         (
             "admitted",
             Control::Admitted(Box::new(Admitted {
                 charter: statement(0xca),
                 certificate: statement(0xce),
+                lease: Some(statement(0x1e)),
+                host: List::truncated([address(1)]),
                 epoch: Epoch { term: 1, number: 300 },
                 key: RoomKey([0x4b; 32]),
             })),
@@ -154,9 +166,10 @@ fn placing() -> Vec<(&'static str, Control)> {
 }
 
 fn feeding() -> Vec<(&'static str, Control)> {
-    let subscribe = |purpose, relay, adopts, from| {
+    let subscribe = |purpose, relay: Option<Rank>, adopts, from| {
         let certificate = statement(0xce);
-        Control::Subscribe(Box::new(Subscribe { certificate, purpose, relay, adopts, replay: true, from }))
+        let lease = relay.map(|_| statement(0x1e));
+        Control::Subscribe(Box::new(Subscribe { certificate, lease, purpose, relay, adopts, replay: true, from }))
     };
     let adoption = Adoption { leaf: node(6), addresses: List::truncated([address(1)]) };
     vec![
@@ -188,5 +201,38 @@ fn stating() -> Vec<(&'static str, Control)> {
         ("state wanted", Control::StateWanted),
         ("stage contact", Control::StageContact(contact(9))),
         ("beacon", Control::Beacon(statement(0xbe))),
+    ]
+}
+
+fn leading() -> Vec<(&'static str, Control)> {
+    let record = Record {
+        node: node(5),
+        profile: profile(),
+        role: 1,
+        admission: 300,
+        chain: [0xc4; 32],
+        age_s: 600,
+        counter: 3,
+        status: status(),
+    };
+    vec![
+        (
+            "redirect",
+            Control::Redirect { leaders: List::truncated([contact(1), contact(2), contact(3)]), direct: false },
+        ),
+        ("redirect to the host", Control::Redirect { leaders: List::truncated([contact(1)]), direct: true }),
+        ("leader", Control::Leader { leader: contact(2), before: node(1), lease: statement(0x1e) }),
+        ("lease wanted", Control::LeaseWanted { node: contact(2), fresh: true }),
+        (
+            "lease",
+            Control::Lease {
+                lease: statement(0x1e),
+                charter: statement(0xca),
+                host: List::truncated([address(1), address(2)]),
+            },
+        ),
+        ("records", Control::Records(List::truncated([record]))),
+        ("hub status", Control::HubStatus { members: 2500, spare: 300, hands: 2 }),
+        ("hubs", Control::Hubs(List::truncated([HubRow { contact: contact(2), members: 2500, spare: 300 }]))),
     ]
 }

@@ -6,6 +6,7 @@ use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
 use treehouse_room::{Config, HostConfig};
 use treehouse_wire::{Address, Contact, List, NodeId, Suite, UnixSeconds, control::Name};
 
+use super::Settings;
 use crate::{
     plan::{Hostile, NodeIx, NodePlan},
     random::{Rng, mix},
@@ -25,6 +26,7 @@ enum Use {
     Random,
     Media,
     Invite,
+    Bootstrap,
 }
 
 /// Where all secrets of a run come from. Whoever runs real nodes in the world of a plan gives them the same.
@@ -57,6 +59,13 @@ impl Keys {
         (self.map)(&self.random(Use::Media, node, turn))
     }
 
+    /// Nodes drawn at random to join by, of so many.
+    pub(super) fn bootstrap(&self, node: NodeIx, attempt: u32, of: usize, draws: u32) -> impl Iterator<Item = NodeIx> {
+        let seed = self.random(Use::Bootstrap, node, attempt);
+        let mut rng = Rng::from_seed(seed);
+        (0..draws).map(move |_| NodeIx(rng.random_range(0..of.max(1)) as u32))
+    }
+
     /// How a node's room is set up. One that lies about its capacity says so here.
     pub fn config(&self, node: NodeIx, attempt: u32, of: &NodePlan) -> Config {
         let times = match of.hostile {
@@ -78,16 +87,12 @@ impl Keys {
     }
 
     /// How the host's room is set up beside [`Keys::config`].
-    pub fn host<S: Suite>(
-        &self,
-        suite: &S,
-        protection: treehouse_room::Protection,
-        media_seed: Option<[u8; 32]>,
-    ) -> HostConfig {
+    pub fn host<S: Suite>(&self, suite: &S, settings: Settings, media_seed: Option<[u8; 32]>) -> HostConfig {
         let signer = suite.signer(&self.identity_seed(NodeIx::HOST));
         let charter = Keys::charter(NodeId(suite.public_key(&signer)));
         let charter_statement = charter.sign(suite, &signer);
-        HostConfig { charter, charter_statement, protection, media_seed }
+        let (protection, region_max) = (settings.protection.of_room(), settings.region_max);
+        HostConfig { charter, charter_statement, protection, media_seed, region_max }
     }
 
     /// The invite that everyone joins by: whoever holds it may speak, and it has no end of uses. It is valid from a little before

@@ -16,8 +16,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use treehouse_invite::Invite;
-use treehouse_room::{Cheap, Command, Input, Instant, JoinConfig, Room, Upstream};
-use treehouse_wire::{Address, Bytes, Header, NodeId, Suite, UnixSeconds, VoiceId};
+use treehouse_room::{Cheap, Command, HostConfig, Input, Instant, JoinConfig, Room, Upstream};
+use treehouse_wire::{Address, Bytes, Contact, Header, List, NodeId, Suite, UnixSeconds, VoiceId};
 
 use crate::{
     engine::Net,
@@ -34,6 +34,8 @@ pub use keys::{Keys, SeedMap};
 const WALL_CLOCK_US: u64 = 60_000_000;
 /// A person whose join failed tries again after this, in microseconds.
 const RETRY_US: u64 = 2_000_000;
+/// Nodes drawn to find one that is present; the host's address serves where none is.
+const DRAWS: u32 = 64;
 
 /// Which members hold a live standby feed beside their parent's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,12 +73,39 @@ impl Protection {
     }
 }
 
+/// Whose address a joiner's invite names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bootstrap {
+    /// The host's while those present fit one region, else a member's.
+    #[default]
+    Auto,
+    /// The host's.
+    Host,
+    /// That of a member drawn at random of those that are present and can be reached.
+    Member,
+}
+
 /// The `[treehouse]` section of a scenario. How many frames a packet carries is the room's own decision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
     /// The room's protection.
     pub protection: Protection,
+    /// Members of one region, from which its leader sends joiners on to hubs.
+    pub region_max: u32,
+    /// Whose address joiners come by.
+    pub bootstrap: Bootstrap,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            protection: Protection::default(),
+            region_max: HostConfig::REGION_MAX_DEFAULT,
+            bootstrap: Bootstrap::default(),
+        }
+    }
 }
 
 /// One node.
@@ -105,6 +134,8 @@ pub struct Treehouse<S: Suite = Cheap> {
     keys: Keys,
     invite: Invite,
     members: Vec<Option<Member<S>>>,
+    /// Members that are admitted and have not gone.
+    present: u32,
     index: FxHashMap<NodeId, NodeIx>,
     voices: FxHashMap<VoiceId, NodeIx>,
     /// The voice of each speaker's newest turn.
@@ -169,6 +200,7 @@ impl<S: Suite> Treehouse<S> {
             keys,
             invite,
             members: plan.nodes.iter().map(|_| None).collect(),
+            present: 0,
             index: FxHashMap::default(),
             voices: FxHashMap::default(),
             newest_voice: BTreeMap::new(),
@@ -209,10 +241,10 @@ impl<S: Suite> Treehouse<S> {
         let suite = self.suite.clone();
         let room = if node == NodeIx::HOST {
             let media_seed = self.turns.contains_key(&node).then(|| self.media_seed(node, 0));
-            let host = self.keys.host(&self.suite, self.settings.protection.of_room(), media_seed);
+            let host = self.keys.host(&self.suite, self.settings, media_seed);
             Room::host(now, wall, suite, config, host)
         } else {
-            Room::join(now, wall, suite, config, JoinConfig { invite: self.invite.clone() })
+            Room::join(now, wall, suite, config, JoinConfig { invite: self.invite_of(net, node, attempt) })
         };
         let mut room = room;
         if net.is_flow() {
@@ -234,6 +266,23 @@ impl<S: Suite> Treehouse<S> {
             voice,
         });
         self.input(net, node, Input::Listening(listening));
+    }
+
+    /// The invite as a joiner has it: with the address of the host or of some member.
+    fn invite_of(&self, net: &Net<Self>, node: NodeIx, attempt: u32) -> Invite {
+        let by_member = match self.settings.bootstrap {
+            Bootstrap::Auto => self.present > self.settings.region_max,
+            Bootstrap::Host => false,
+            Bootstrap::Member => true,
+        };
+        let present = |drawn: &NodeIx| {
+            let of = &net.plan().nodes[drawn.index()];
+            of.reachable && *drawn != node && self.member(*drawn).is_some_and(|of| of.admitted && of.room.is_some())
+        };
+        let drawn = by_member.then(|| self.keys.bootstrap(node, attempt, self.members.len(), DRAWS).find(present));
+        let Some(member) = drawn.flatten().and_then(|at| Some((at, self.id(at)?))) else { return self.invite.clone() };
+        let contact = Contact { node: member.1, addresses: List::truncated([address(member.0)]) };
+        self.invite.clone().with_bootstrap([contact])
     }
 
     /// A fresh seed of a media key, whose voice is known to be this node's from now on.
@@ -258,6 +307,7 @@ impl<S: Suite> Treehouse<S> {
     fn admitted(&mut self, net: &mut Net<Self>, node: NodeIx) {
         if let Some(member) = self.member_mut(node) {
             member.admitted = true;
+            self.present += 1;
         }
         let now_us = net.now_us();
         let turns = (0_u32..).zip(self.turns.get(&node).into_iter().flatten());
@@ -348,6 +398,9 @@ impl<S: Suite> Strategy for Treehouse<S> {
             member.room = None;
             member.wake_us = None;
             member.feeds_others = false;
+            if std::mem::take(&mut member.admitted) {
+                self.present -= 1;
+            }
         }
     }
 

@@ -69,6 +69,11 @@ fn kind(message: &[u8]) -> &'static str {
         Ok(Control::Bye(_)) => "sent_bye",
         Ok(Control::Hand { .. } | Control::StageContact(_)) => "sent_stage",
         Ok(Control::Beacon(_)) => "sent_beacon",
+        Ok(Control::Redirect { .. }) => "sent_redirect",
+        Ok(Control::Leader { .. } | Control::LeaseWanted { .. } | Control::Lease { .. } | Control::Records(_)) => {
+            "sent_handover"
+        }
+        Ok(Control::HubStatus { .. } | Control::Hubs(_)) => "sent_hub_status",
         #[allow(unreachable_patterns, reason = "kinds may be added to the wire")]
         _ => "sent_other",
     }
@@ -103,6 +108,7 @@ fn failure(of: &JoinFailure) -> &'static str {
         JoinFailure::Refused(_) => "joins_failed_refused",
         JoinFailure::Unanswered { .. } => "joins_failed_unanswered",
         JoinFailure::TimedOut => "joins_failed_timed_out",
+        JoinFailure::TooManyRedirects => "joins_failed_redirected",
         JoinFailure::BadAnswer => "joins_failed_bad_answer",
     }
 }
@@ -121,6 +127,7 @@ impl<S: Suite> Treehouse<S> {
             Event::JoinFailed(of) => net.count(failure(of), 1),
             Event::Feeds { .. } => net.count("feed_changes", 1),
             Event::Floor(_) if node == NodeIx::HOST => net.count("floor_changes", 1),
+            Event::Leads { .. } => net.count("hubs", 1),
             Event::HostLost => net.count("hosts_lost", 1),
             _ => {}
         }

@@ -1,0 +1,235 @@
+//! The host's table of hubs: who holds a lease, and what the hubs say of their regions.
+//!
+//! What it costs follows from the number of hubs, a few hundred where members are a million: a hub says sums once a second
+//! at most, and is told of a few others now and then.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use treehouse_invite::{LEASE_SECONDS, Lease, Role};
+use treehouse_wire::{
+    Contact, Control, List, NodeId, Suite, UnixSeconds,
+    control::{HubRow, Statement},
+    limits::HUBS_MAX,
+};
+
+use crate::{api::Offence, region::Sums, room::Room, time::Instant};
+
+/// Hubs of one room.
+const SEATS_MAX: usize = 4096;
+/// Admissions that one lease grants.
+const QUOTA: u32 = 4096;
+/// A hub whose link is lost is given this long to come back.
+const LOST: Duration = Duration::from_secs(15);
+/// A hub that was granted a lease and has not been heard of after this has not taken it.
+const UNTAKEN: Duration = Duration::from_secs(30);
+/// A hub is told of others this often.
+const ROWS: Duration = Duration::from_secs(10);
+/// Hubs looked at in a second.
+const LOOKS: usize = 64;
+
+/// One hub.
+#[derive(Debug)]
+struct Seat {
+    contact: Contact,
+    region: u32,
+    first: u32,
+    sums: Sums,
+    /// Since when its link is gone; it has none before it was first heard of.
+    lost: Option<Instant>,
+    heard: bool,
+    told: Option<Instant>,
+    /// What it knows of others.
+    rows: BTreeMap<NodeId, (u32, u32)>,
+}
+
+/// All hubs.
+#[derive(Debug, Default)]
+pub(crate) struct Hubs {
+    seats: BTreeMap<NodeId, Seat>,
+    regions: u32,
+    /// Members of all hubs' regions.
+    members: u32,
+    /// Where the next look begins.
+    next: Option<NodeId>,
+}
+
+impl Hubs {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.seats.is_empty()
+    }
+
+    pub(crate) fn contains(&self, node: &NodeId) -> bool {
+        self.seats.contains_key(node)
+    }
+
+    /// Members of all hubs' regions.
+    pub(crate) fn members(&self) -> u32 {
+        self.members
+    }
+
+    /// Some hubs that are there and have room, from a random place on.
+    pub(crate) fn with_room(&self, random: u32, wanted: usize) -> Vec<Contact> {
+        let rows = self.open_from(random).take(wanted);
+        rows.map(|seat| seat.contact.clone()).collect()
+    }
+
+    fn open_from(&self, random: u32) -> impl Iterator<Item = &Seat> {
+        let mut from = [0; 32];
+        from[..4].copy_from_slice(&random.to_be_bytes());
+        let from = NodeId(from);
+        let turned = self.seats.range(from..).chain(self.seats.range(..from));
+        // A search that finds nothing open soon has seen enough.
+        let looked = turned.map(|(_, seat)| seat).take(LOOKS);
+        looked.filter(|seat| seat.heard && seat.lost.is_none() && seat.sums.spare > 0)
+    }
+
+    fn remove(&mut self, node: &NodeId) -> bool {
+        let Some(seat) = self.seats.remove(node) else { return false };
+        self.members = self.members.saturating_sub(seat.sums.members);
+        true
+    }
+
+    /// Some hubs in turn, so that each is looked at now and then.
+    fn next_ones(&mut self) -> Vec<NodeId> {
+        let from = self.next.unwrap_or(NodeId([0; 32]));
+        let found: Vec<NodeId> = self.seats.range(from..).take(LOOKS).map(|(node, _)| *node).collect();
+        self.next = if found.len() == LOOKS { found.last().copied() } else { None };
+        found
+    }
+}
+
+impl<S: Suite> Room<S> {
+    /// Signs a lease: a new one, or the same span of numbers for longer.
+    pub(crate) fn grant_lease(&mut self, contact: &Contact, fresh: bool) -> Option<Statement> {
+        let (me, wall) = (self.me, self.wall);
+        let region = self.region.as_mut()?;
+        let acting = self.acting.as_mut()?;
+        let hubs = &mut acting.hubs;
+        if contact.node == me || hubs.seats.len() >= SEATS_MAX && !hubs.contains(&contact.node) {
+            return None;
+        }
+        if !hubs.contains(&contact.node) {
+            hubs.regions += 1;
+            let seat = Seat {
+                contact: contact.clone(),
+                region: hubs.regions,
+                first: region.admissions(QUOTA),
+                sums: Sums::default(),
+                lost: Some(self.now),
+                heard: false,
+                told: None,
+                rows: BTreeMap::new(),
+            };
+            hubs.seats.insert(contact.node, seat);
+        } else if fresh && let Some(seat) = hubs.seats.get_mut(&contact.node) {
+            seat.first = region.admissions(QUOTA);
+        }
+        let seat = hubs.seats.get_mut(&contact.node)?;
+        seat.contact = contact.clone();
+        let lease = Lease {
+            hub: contact.node,
+            region: seat.region,
+            role: Role::Listener,
+            first: seat.first,
+            quota: QUOTA,
+            members_max: region.members_max,
+            term: 0,
+            not_before: wall,
+            expires: UnixSeconds(wall.0.saturating_add(LEASE_SECONDS)),
+        };
+        Some(lease.sign(&self.suite, &self.signer, &self.room))
+    }
+
+    /// A hub wants its lease renewed, or one for a relay of its region.
+    pub(crate) fn lease_wanted(&mut self, from: NodeId, node: Contact, fresh: bool) {
+        let Some(acting) = &self.acting else { return self.offended(from, Offence::OutOfRole) };
+        if !acting.hubs.contains(&from) {
+            return self.offended(from, Offence::OutOfRole);
+        }
+        // One hub may not spend another's numbers.
+        if node.node != from && acting.hubs.contains(&node.node) {
+            return;
+        }
+        let Some(lease) = self.grant_lease(&node, fresh) else { return };
+        let Some((charter, host)) = self.charter_and_host() else { return };
+        self.send(from, &Control::Lease { lease, charter, host });
+    }
+
+    /// The sums of a hub's region; from a relay that was offered a lease, that it has taken it.
+    pub(crate) fn hub_status(&mut self, from: NodeId, sums: Sums) {
+        self.handover_taken(from);
+        let most = self.region.as_ref().map_or(0, |region| region.members_max).saturating_mul(4);
+        let Some(acting) = &mut self.acting else { return };
+        let hubs = &mut acting.hubs;
+        let Some(seat) = hubs.seats.get_mut(&from) else { return };
+        // No region is much larger than its leader was told.
+        let sums = Sums { members: sums.members.min(most), ..sums };
+        let before = seat.sums.members;
+        (seat.sums, seat.lost, seat.heard) = (sums, None, true);
+        hubs.members = hubs.members.saturating_sub(before).saturating_add(sums.members);
+        if before != sums.members {
+            self.members_changed();
+        }
+    }
+
+    pub(crate) fn hub_link_down(&mut self, peer: &NodeId) {
+        let now = self.now;
+        if let Some(seat) = self.acting.as_mut().and_then(|acting| acting.hubs.seats.get_mut(peer)) {
+            seat.lost = Some(now);
+        }
+    }
+
+    /// A hub said goodbye.
+    pub(crate) fn hub_left(&mut self, peer: NodeId) {
+        if self.acting.as_mut().is_some_and(|acting| acting.hubs.remove(&peer)) {
+            self.members_changed();
+        }
+    }
+
+    /// Once a second: forgets hubs that are gone, and tells others of some.
+    pub(crate) fn keep_hubs(&mut self) {
+        let now = self.now;
+        let Some(acting) = &mut self.acting else { return };
+        for node in acting.hubs.next_ones() {
+            self.keep_hub_seat(node, now);
+        }
+    }
+
+    fn keep_hub_seat(&mut self, node: NodeId, now: Instant) {
+        let random = self.rng.next_u32();
+        let Some(hubs) = self.acting.as_mut().map(|acting| &mut acting.hubs) else { return };
+        let Some(seat) = hubs.seats.get(&node) else { return };
+        let patience = if seat.heard { LOST } else { UNTAKEN };
+        if seat.lost.is_some_and(|at| now.since(at) >= patience) {
+            return self.hub_left(node);
+        }
+        if seat.lost.is_some() || seat.told.is_some_and(|at| now.since(at) < ROWS) {
+            return;
+        }
+        let known = &seat.rows;
+        let others = hubs.open_from(random).filter(|of| of.contact.node != node).take(HUBS_MAX);
+        let news = others.filter(|of| known.get(&of.contact.node) != Some(&(of.sums.members, of.sums.spare)));
+        let rows: Vec<HubRow> = news
+            .map(|of| HubRow { contact: of.contact.clone(), members: of.sums.members, spare: of.sums.spare })
+            .collect();
+        let Some(seat) = hubs.seats.get_mut(&node) else { return };
+        seat.told = Some(now);
+        if rows.is_empty() {
+            return;
+        }
+        for row in &rows {
+            seat.rows.insert(row.contact.node, (row.members, row.spare));
+        }
+        while seat.rows.len() > 2 * HUBS_MAX {
+            seat.rows.pop_first();
+        }
+        self.send(node, &Control::Hubs(List::truncated(rows)));
+    }
+
+    /// Whether this leader is to send a joiner on.
+    pub(crate) fn sends_on(&self, relays: bool) -> bool {
+        let Some(region) = &self.region else { return true };
+        region.directory.len() as u64 >= u64::from(region.members_max) || !self.any_slot_free(relays)
+    }
+}

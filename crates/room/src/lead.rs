@@ -1,0 +1,212 @@
+//! Who leads this member's region, and how it finds out.
+//!
+//! A small room has one leader, the host. In a large one hubs lead regions of it, and whoever asks the wrong node is
+//! redirected: a joiner may come by the address of any member. A redirect names up to three leaders; all are dialled, and the
+//! one that is reached first is asked, so that the nearest is taken without anyone knowing where the joiner is ("happy
+//! eyeballs", RFC 8305, is the same race for addresses). After three redirects it gives up. Whoever answers in the end
+//! proves by its lease that the host sent it: a false redirect leads nowhere, but cannot lead astray.
+
+use std::sync::Arc;
+
+use treehouse_invite::{Invite, Lease};
+use treehouse_wire::{
+    Address, Contact, Control, List, NodeId, Suite,
+    control::{Purpose, Refusal, Statement},
+    limits::{LEADERS_MAX, REDIRECTS_MAX},
+};
+
+use crate::{
+    api::{JoinFailure, Offence},
+    feeds::Aim,
+    room::{Phase, Room},
+};
+
+/// The leader of a member's region, where that is not the host as the invite names it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Lead {
+    pub(crate) leader: Contact,
+    pub(crate) host: Contact,
+}
+
+/// Leaders that are being dialled, and what came of it so far.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    contacts: Vec<Contact>,
+    redirects: u8,
+    attempts: Vec<(Address, String)>,
+}
+
+impl<S: Suite> Room<S> {
+    /// The leader of this member's region: the host, or a hub.
+    pub(crate) fn registry(&self) -> NodeId {
+        self.host_link.lead.as_ref().map_or(self.host, |lead| lead.leader.node)
+    }
+
+    pub(crate) fn has_hub(&self) -> bool {
+        self.registry() != self.host
+    }
+
+    pub(crate) fn leader_contact(&self) -> Contact {
+        self.host_link.lead.as_ref().map_or_else(|| self.host_contact(), |lead| lead.leader.clone())
+    }
+
+    /// Where the host is, as a leader said or else the invite.
+    pub(crate) fn host_contact(&self) -> Contact {
+        if let Some(lead) = &self.host_link.lead {
+            return lead.host.clone();
+        }
+        let host = self.host;
+        let named = self.host_link.invite.iter().flat_map(Invite::bootstrap).filter(|contact| contact.node == host);
+        let addresses = List::truncated(named.flat_map(|contact| contact.addresses.iter().cloned()));
+        Contact { node: host, addresses }
+    }
+
+    /// Goes by a leader from now on.
+    pub(crate) fn follow_leader(&mut self, leader: Contact, host: Contact) {
+        let by_invite = self.host_link.invite.iter().flat_map(Invite::bootstrap).any(|of| of.node == self.host);
+        let plain = leader.node == self.host && by_invite;
+        self.host_link.lead = (!plain).then(|| Arc::new(Lead { leader, host }));
+        self.host_link.closed = false;
+    }
+
+    /// The leader is gone: the host knows another.
+    pub(crate) fn leave_leader(&mut self) {
+        let host = self.host_contact();
+        self.follow_leader(host.clone(), host);
+        self.host_link.asked = false;
+    }
+
+    /// Dials whom the invite names: the host, or members, who know where to go.
+    pub(crate) fn enter_by_invite(&mut self) {
+        let mut contacts: Vec<Contact> = Vec::new();
+        for contact in self.host_link.invite.iter().flat_map(Invite::bootstrap) {
+            match contacts.iter_mut().find(|of| of.node == contact.node) {
+                Some(known) => {
+                    let both = known.addresses.iter().chain(contact.addresses.iter()).cloned();
+                    known.addresses = List::truncated(both);
+                }
+                None => contacts.push(contact.clone()),
+            }
+        }
+        if contacts.is_empty() {
+            contacts.push(self.host_contact());
+        }
+        self.enter(contacts);
+    }
+
+    /// Asks whichever of these is reached first.
+    fn enter(&mut self, contacts: Vec<Contact>) {
+        let up = contacts.iter().find(|contact| self.links.is_up(&contact.node)).map(|contact| contact.node);
+        let entry = self.host_link.entry.get_or_insert_default();
+        entry.contacts = contacts;
+        match up {
+            Some(peer) => self.host_link_up(peer),
+            None => {
+                for contact in self.host_link.entry.iter().flat_map(|entry| entry.contacts.clone()).collect::<Vec<_>>()
+                {
+                    self.dial(&contact);
+                }
+            }
+        }
+    }
+
+    /// Whether this peer is one of those being dialled; it is the leader from now on.
+    pub(crate) fn entered(&mut self, peer: &NodeId) -> bool {
+        let Some(entry) = &mut self.host_link.entry else { return false };
+        let Some(at) = entry.contacts.iter().position(|contact| contact.node == *peer) else { return false };
+        let leader = entry.contacts.swap_remove(at);
+        entry.contacts.clear();
+        let host = if leader.node == self.host { leader.clone() } else { self.host_contact() };
+        self.follow_leader(leader, host);
+        true
+    }
+
+    /// A leader that was dialled cannot be reached; whether this was one.
+    pub(crate) fn entry_unreachable(&mut self, peer: &NodeId, attempts: &[(Address, String)]) -> bool {
+        let Some(entry) = &mut self.host_link.entry else { return false };
+        let Some(at) = entry.contacts.iter().position(|contact| contact.node == *peer) else { return false };
+        entry.contacts.swap_remove(at);
+        entry.attempts.extend_from_slice(attempts);
+        if entry.contacts.is_empty() {
+            let attempts = core::mem::take(&mut entry.attempts);
+            self.host_link.entry = None;
+            if self.phase == Phase::Joining {
+                self.join_failed(JoinFailure::Unanswered { attempts });
+            } else {
+                self.leave_leader();
+                self.redial_later();
+            }
+        }
+        true
+    }
+
+    /// The one that was asked sends this node on.
+    pub(crate) fn redirected(&mut self, from: NodeId, leaders: List<Contact, LEADERS_MAX>, direct: bool) {
+        if from != self.registry() || self.is_host() {
+            return self.offended(from, Offence::OutOfRole);
+        }
+        self.host_link.asked = false;
+        let entry = self.host_link.entry.get_or_insert_default();
+        entry.redirects = entry.redirects.saturating_add(1);
+        if entry.redirects > REDIRECTS_MAX {
+            self.host_link.entry = None;
+            if self.phase == Phase::Joining {
+                return self.join_failed(JoinFailure::TooManyRedirects);
+            }
+            self.leave_leader();
+            return self.redial_later();
+        }
+        self.host_link.direct |= direct;
+        let (me, now) = (self.me, self.now);
+        let usable = |contact: &Contact| contact.node != me && !self.links.is_shunned(&contact.node, now);
+        let mut contacts = leaders.into_vec();
+        contacts.retain(usable);
+        if contacts.is_empty() {
+            self.host_link.entry = None;
+            return self.join_failed(JoinFailure::BadAnswer);
+        }
+        self.enter(contacts);
+    }
+
+    /// A parent passes on that the region has another leader; so does this member, to those whom it feeds.
+    pub(crate) fn leader_said(&mut self, from: NodeId, leader: Contact, before: NodeId, statement: Statement) {
+        let parent = self.feeds.get(&from).is_some_and(|feed| feed.is_live() && feed.aim == Aim::Primary);
+        if !parent || self.is_host() || self.region.is_some() || before != self.registry() || self.host_link.direct {
+            return;
+        }
+        let lease = Lease::verify(&self.suite, &statement, &self.room, &self.host);
+        if lease.is_ok_and(|lease| lease.hub == leader.node && lease.is_valid(self.wall)) {
+            let host = self.host_contact();
+            self.follow_leader(leader.clone(), host);
+            self.host_link.closed = !self.links.is_up(&leader.node);
+            self.pass_on_leader(leader.clone(), before, statement);
+            if self.links.is_up(&leader.node) {
+                self.ask_admission();
+            }
+        }
+    }
+
+    pub(crate) fn pass_on_leader(&mut self, leader: Contact, before: NodeId, lease: Statement) {
+        let message = Control::Leader { leader, before, lease };
+        for child in self.children.with_purpose(|purpose| purpose == Purpose::Primary) {
+            self.send(child, &message);
+        }
+    }
+
+    /// Sends one that asked here to those who can help it.
+    pub(crate) fn redirect(&mut self, to: NodeId, leaders: Vec<Contact>, direct: bool) {
+        if leaders.is_empty() {
+            return self.send(to, &Control::Refused(Refusal::RoomFull));
+        }
+        self.send(to, &Control::Redirect { leaders: List::truncated(leaders), direct });
+    }
+
+    /// Sends one that took this member for a leader to the leader.
+    pub(crate) fn redirect_to_leader(&mut self, to: NodeId, direct: bool) {
+        if !self.is_in() {
+            return self.send(to, &Control::Refused(Refusal::NotHost));
+        }
+        let leader = if direct { self.host_contact() } else { self.leader_contact() };
+        self.redirect(to, vec![leader], direct);
+    }
+}
