@@ -51,5 +51,7 @@ fn a_large_room_is_led_by_hubs() {
         Event::Members(members) => Some(*members),
         _ => None,
     });
-    assert_eq!(counts.next_back(), Some(151), "the host's count is the sum of the regions");
+    // Who has changed regions may be counted in both until the former one has not heard of it for 200 seconds.
+    let counted = counts.next_back().expect("members came");
+    assert!((151..=154).contains(&counted), "the host's count is the sum of the regions: {counted}");
 }
