@@ -110,6 +110,8 @@ struct Node {
     ways: Ways,
     alive: bool,
     place: Place,
+    /// Bytes that it sends each second although nothing changes.
+    regular: u32,
     listener: Listener,
 }
 
@@ -153,6 +155,10 @@ pub(crate) struct Media {
     /// Feeds that carry sound now.
     carrying: u64,
     places: Places,
+    /// Whether the strategy tells where members are; else they are where their feeds are.
+    told: bool,
+    /// Bytes that go out each second although nothing changes.
+    regular: u64,
     rng: Rng,
 }
 
@@ -164,6 +170,7 @@ impl Media {
             ways: Ways::NONE,
             alive: false,
             place: Place::default(),
+            regular: 0,
             listener: Listener::default(),
         };
         let packet_us = plan.media.frame_us * u64::from(plan.media.frames_per_packet);
@@ -176,6 +183,8 @@ impl Media {
             waiting: Vec::new(),
             work: VecDeque::new(),
             carrying: 0,
+            told: false,
+            regular: 0,
             places: Places { present: 0, with_parent: 0, with_standby: 0, depths: [0; DEPTHS] },
             rng: Stream::Flow.rng(plan.seed),
             plan: Arc::clone(plan),
@@ -199,13 +208,16 @@ impl Media {
         }
         self.places.present -= 1;
         self.leave_listener(node, now_us, out);
-        self.placed(node, Place::default(), out);
+        if node != NodeIx::HOST {
+            self.set_place(node, Place::default(), out);
+        }
     }
 
     /// A member is no more.
     pub(crate) fn gone(&mut self, node: NodeIx, now_us: u64, out: &mut Outcome) {
         let passed_us = self.passed_us(node, now_us);
         self.nodes[node.index()].alive = false;
+        self.regular(node, 0);
         if self.co_root == Some(node) {
             self.co_root = None;
         }
@@ -372,9 +384,19 @@ impl Media {
 
     /// Where a member is in the tree now.
     pub(crate) fn placed(&mut self, node: NodeIx, place: Place, out: &mut Outcome) {
-        if node == NodeIx::HOST {
-            return;
+        self.told = true;
+        if node != NodeIx::HOST {
+            self.set_place(node, place, out);
         }
+    }
+
+    /// What a member sends each second although nothing changes.
+    pub(crate) fn regular(&mut self, node: NodeIx, bytes_per_s: u32) {
+        let before = std::mem::replace(&mut self.nodes[node.index()].regular, bytes_per_s);
+        self.regular = self.regular + u64::from(bytes_per_s) - u64::from(before);
+    }
+
+    fn set_place(&mut self, node: NodeIx, place: Place, out: &mut Outcome) {
         let before = std::mem::replace(&mut self.nodes[node.index()].place, place);
         self.places.count(&before, -1);
         self.places.count(&place, 1);
@@ -386,7 +408,10 @@ impl Media {
     }
 
     /// The end of a second.
-    pub(crate) fn second(&self, now_us: u64, out: &mut Outcome) {
+    pub(crate) fn second(&mut self, now_us: u64, out: &mut Outcome) {
+        if !self.told {
+            self.place_by_feeds(out);
+        }
         let second = second(&mut out.seconds, now_us.saturating_sub(1));
         second.present = self.places.present;
         second.with_parent = self.places.with_parent;
@@ -395,6 +420,21 @@ impl Media {
         for (depth, members) in self.places.depths.iter().enumerate().filter(|(_, members)| **members > 0) {
             second.depth_sum += depth as f64 * f64::from(*members);
             second.depth_max = depth as f64;
+        }
+        second.control_bytes += self.regular;
+        second.host_control_bytes += u64::from(self.nodes[NodeIx::HOST.index()].regular);
+    }
+
+    /// Members of a tree without standbys are where their feeds are.
+    fn place_by_feeds(&mut self, out: &mut Outcome) {
+        for node in (1..self.nodes.len() as u32).map(NodeIx) {
+            let of = &self.nodes[node.index()];
+            if of.listener.is_present() {
+                let way = of.ways.0[0];
+                let depth = way.is_some().then(|| f64::from(way.hops));
+                let place = Place { parent: of.feeds.first().map(|feed| feed.by), standby: None, depth };
+                self.set_place(node, place, out);
+            }
         }
     }
 

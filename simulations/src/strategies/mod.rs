@@ -120,13 +120,15 @@ pub fn run_flow(
     plan: Arc<Plan>,
     watch: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Outcome, NotInFlow> {
-    flow_can(name, &plan)?;
+    flow_can(&plan)?;
     match name {
         Name::Treehouse => {
             let make = |plan: &Arc<Plan>| treehouse::Treehouse::new(plan, settings.treehouse);
             Ok(drive(Engine::new(plan, make).in_flow(), watch))
         }
-        _ => Err(NotInFlow(NO_TREE)),
+        Name::RandomTree => Ok(drive(Engine::new(plan, |plan| random_tree::RandomTree::new(plan)).in_flow(), watch)),
+        Name::Star => Err(NotInFlow("a star, whose host's queue is all that there is to it")),
+        Name::GossipSub | Name::Plumtree | Name::SplitStream => Err(NotInFlow(NO_TREE)),
     }
 }
 
@@ -137,7 +139,7 @@ pub struct NotInFlow(&'static str);
 
 const NO_TREE: &str = "a strategy without a tree of feeds";
 
-fn flow_can(_name: Name, plan: &Plan) -> Result<(), NotInFlow> {
+fn flow_can(plan: &Plan) -> Result<(), NotInFlow> {
     if plan.loss != crate::network::Loss::None {
         return Err(NotInFlow("losses (network.loss)"));
     }

@@ -112,6 +112,13 @@ impl RandomTree {
         }
     }
 
+    /// In flow mode: tells whom a member feeds.
+    fn tell_feeds(&self, net: &mut Net<Self>, node: NodeIx) {
+        if net.wants_feeds() {
+            net.feeds(node, self.members[node.index()].children.clone());
+        }
+    }
+
     fn control(net: &mut Net<Self>, node: NodeIx, peer: NodeIx, message: Message) {
         net.send(node, peer, CONTROL_BYTES, Class::Control, message);
     }
@@ -220,6 +227,16 @@ impl RandomTree {
         }
     }
 
+    /// A member feeds another no more.
+    fn let_go(&mut self, net: &mut Net<Self>, node: NodeIx, child: NodeIx) {
+        let children = &mut self.members[node.index()].children;
+        let before = children.len();
+        children.retain(|of| *of != child);
+        if children.len() < before {
+            self.tell_feeds(net, node);
+        }
+    }
+
     fn adopt(&mut self, net: &mut Net<Self>, node: NodeIx, child: NodeIx) {
         let slots = slots(net.plan(), node);
         let children = &mut self.members[node.index()].children;
@@ -228,6 +245,7 @@ impl RandomTree {
         }
         if !children.contains(&child) {
             children.push(child);
+            self.tell_feeds(net, node);
         }
         Self::control(net, node, child, Message::Accept);
     }
@@ -301,8 +319,8 @@ impl Strategy for RandomTree {
     }
 
     fn disconnected(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx) {
-        let member = &mut self.members[node.index()];
-        member.children.retain(|child| *child != peer);
+        self.let_go(net, node, peer);
+        let member = &self.members[node.index()];
         if node == NodeIx::HOST {
             self.forget(peer);
         } else if member.parent == Some(peer) {
@@ -332,7 +350,7 @@ impl Strategy for RandomTree {
                 let known = &mut self.known[from.index()];
                 known.is_fed |= known.parent == Some(parent);
             }
-            Message::Detach => self.members[node.index()].children.retain(|child| *child != from),
+            Message::Detach => self.let_go(net, node, from),
             Message::Media(packet, speaker) => {
                 // What comes back to its speaker is nothing that it hears, but its children do.
                 if node == speaker || net.received(node, packet) {

@@ -124,6 +124,8 @@ struct Member<S: Suite> {
     feeds_others: bool,
     /// What its room lived on when flow mode last looked.
     upstream: Upstream,
+    /// Members that it sends ticks.
+    ticked: u16,
     voice: Option<Box<Voice>>,
 }
 
@@ -263,6 +265,7 @@ impl<S: Suite> Treehouse<S> {
             depth: None,
             feeds_others: false,
             upstream: Upstream::default(),
+            ticked: 0,
             voice,
         });
         self.input(net, node, Input::Listening(listening));

@@ -109,7 +109,7 @@ impl<S: Suite> Treehouse<S> {
         while let Some(output) = self.room_mut(node).and_then(Room::poll_output) {
             self.perform(net, node, output);
         }
-        if net.is_flow() {
+        if net.wants_feeds() {
             self.see_place(net, node);
         }
         let Some(member) = self.member_mut(node) else { return };
@@ -209,9 +209,11 @@ impl<S: Suite> Treehouse<S> {
                     member.depth = parent.map(|_| *depth);
                 }
             }
-            Event::Children { primary, .. } => {
+            Event::Children { primary, standby } => {
                 let feeds_others = !primary.is_empty();
-                self.see_children(net, node);
+                if net.wants_feeds() {
+                    self.see_children(net, node, primary.len() + standby.len());
+                }
                 if let Some(member) = self.member_mut(node) {
                     member.feeds_others = feeds_others;
                 }

@@ -9,7 +9,11 @@ use treehouse_room::{Input, Room};
 use treehouse_wire::{Suite, control::Purpose};
 
 use super::{Timer, Treehouse};
-use crate::{engine::Net, plan::NodeIx, strategy::Place};
+use crate::{
+    engine::{Net, OVERHEAD_BYTES},
+    plan::NodeIx,
+    strategy::Place,
+};
 
 /// A live feed carries a packet or a tick this often, in microseconds, and is suspect after so long a silence: the room's
 /// own numbers, its estimate of the jitter aside.
@@ -18,6 +22,11 @@ const LIVE_PATIENCE_US: u64 = 150_000;
 /// The same of an idle feed.
 const IDLE_US: u64 = 1_000_000;
 const IDLE_PATIENCE_US: u64 = 2_500_000;
+
+/// Bytes of a tick on the wire without its path.
+const TICK_BYTES: u32 = 25 + 2 + OVERHEAD_BYTES as u32;
+/// A ping and its answer every 30 s.
+const PING_BYTES_PER_S: u32 = 2 * (6 + 2 + OVERHEAD_BYTES as u32) / 30;
 
 impl<S: Suite> Treehouse<S> {
     /// A peer will be silent from now on: wakes the room when it would notice if it is a live feed.
@@ -44,10 +53,22 @@ impl<S: Suite> Treehouse<S> {
     }
 
     /// Tells the engine whom a node feeds now.
-    pub(super) fn see_children(&mut self, net: &mut Net<Self>, node: NodeIx) {
+    pub(super) fn see_children(&mut self, net: &mut Net<Self>, node: NodeIx, ticked: usize) {
         let Some(room) = self.member(node).and_then(|member| member.room.as_deref()) else { return };
         let children = room.fed().iter().filter_map(|child| self.index.get(child).copied()).collect();
         net.feeds(node, children);
+        if let Some(member) = self.member_mut(node) {
+            member.ticked = u16::try_from(ticked).unwrap_or(u16::MAX);
+        }
+        self.see_regular(net, node);
+    }
+
+    /// While somebody speaks each child and standby gets a tick a second, whose path grows with the depth, and pings each of its
+    /// feeds now and then.
+    fn see_regular(&self, net: &mut Net<Self>, node: NodeIx) {
+        let Some(member) = self.member(node) else { return };
+        let tick_bytes = TICK_BYTES + 4 * (u32::from(member.upstream.depth) + 1);
+        net.regular(node, u32::from(member.ticked) * (tick_bytes + PING_BYTES_PER_S));
     }
 
     /// Tells the engine where a node is now, if that has changed.
@@ -64,6 +85,7 @@ impl<S: Suite> Treehouse<S> {
             depth: upstream.parent.map(|_| f64::from(upstream.depth)),
         };
         net.placed(node, place);
+        self.see_regular(net, node);
         if was_root != upstream.root {
             net.co_root(node, upstream.root);
         }

@@ -4,20 +4,21 @@
 //! uplink's rate), travels for the pair's propagation and a jitter, and arrives behind what was sent before it on the same stream.
 //! A lost packet of a stream comes when it was recovered; a lost datagram never.
 
+mod net;
+mod sound;
+
 use std::sync::Arc;
 
 use rand::RngExt;
-use rand_distr::{Distribution, Exp1};
 use rustc_hash::FxHashMap;
 
 use crate::{
     flow::Media,
     measure::{Outcome, Recorder},
-    network::{Loss, recovery_us},
-    plan::{Departure, Hostile, Incident, NodeIx, Plan},
+    plan::{Departure, Incident, NodeIx, Plan},
     queue::Queue,
     random::{Rng, Stream},
-    strategy::{Class, Frame, Packet, Strategy},
+    strategy::{Frame, Packet, Strategy},
 };
 
 /// A polite member may take this long to go.
@@ -112,264 +113,10 @@ pub struct Net<S: Strategy> {
     /// The strategy's own random stream.
     pub rng: Rng,
     record: Recorder,
-    /// The sound, in flow mode.
+    /// The sound as spans of time: in flow mode, or beside the packets.
     media: Option<Box<Media>>,
-}
-
-impl<S: Strategy> Net<S> {
-    /// Now, in microseconds since the start of the run.
-    pub fn now_us(&self) -> u64 {
-        self.now_us
-    }
-
-    /// The world.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    /// Whether a node is there. A strategy may use it for its figures, not to let one node know of another.
-    pub fn is_alive(&self, node: NodeIx) -> bool {
-        matches!(self.life[node.index()], Life::Here | Life::Leaving)
-    }
-
-    /// A member that is there, at random: whom a newcomer was told of by whoever invited it.
-    pub fn someone(&mut self, but: NodeIx) -> Option<NodeIx> {
-        let count = self.life.len();
-        for _ in 0..1000 {
-            let node = NodeIx(self.rng.random_range(0..count) as u32);
-            if node != but && self.life[node.index()] == Life::Here {
-                return Some(node);
-            }
-        }
-        (0..count as u32).map(NodeIx).find(|node| *node != but && self.life[node.index()] == Life::Here)
-    }
-
-    /// Asks for a link. [`Strategy::connected`] or [`Strategy::unreachable`] follows.
-    pub fn connect(&mut self, node: NodeIx, peer: NodeIx) {
-        let reachable = self.is_alive(peer) && self.plan.nodes[peer.index()].reachable || self.is_up(peer, node);
-        if node == peer || !reachable || self.is_cut(node, peer) {
-            return self.queue.push(self.now_us + self.plan.dial_us, Event::Unreachable { node, peer });
-        }
-        let one_way_us = self.one_way_us(node, peer);
-        let at = self.now_us + 2 * one_way_us;
-        if let Some(flow) = self.flows.get(&(node, peer)) {
-            // Asked for before, and under way or there.
-            let link = flow.link;
-            return self.queue.push(at, Event::Connected { node, peer, link });
-        }
-        self.links += 1;
-        let link = self.links;
-        // Where this end closed the last link a moment ago the peer's end may not know yet: that comes first.
-        if let Some(old) = self.flows.get(&(peer, node)) {
-            let old = old.link;
-            self.flows.insert((node, peer), Flow::new(link, one_way_us));
-            self.peers[node.index()].push(peer);
-            self.queue.push(at, Event::Connected { node, peer, link });
-            return self.queue.push(at + one_way_us, Event::Replaced { node: peer, peer: node, old, link });
-        }
-        for (a, b) in [(node, peer), (peer, node)] {
-            self.flows.insert((a, b), Flow::new(link, one_way_us));
-            self.peers[a.index()].push(b);
-        }
-        // The handshake's last flight reaches the listening end half a round trip later, with the first message behind it.
-        self.queue.push(at, Event::Connected { node, peer, link });
-        self.queue.push(at + one_way_us, Event::Connected { node: peer, peer: node, link });
-    }
-
-    /// Closes a link; the peer learns of it after what was sent before.
-    pub fn disconnect(&mut self, node: NodeIx, peer: NodeIx) {
-        let Some(flow) = self.flows.remove(&(node, peer)) else { return };
-        self.peers[node.index()].retain(|of| *of != peer);
-        let arrives = flow.last_us.iter().copied().max().unwrap_or(0).max(self.now_us + flow.one_way_us);
-        self.queue.push(arrives, Event::Disconnected { node: peer, peer: node, link: flow.link });
-    }
-
-    /// Whether this end of a link is up.
-    pub fn is_up(&self, node: NodeIx, peer: NodeIx) -> bool {
-        self.flows.get(&(node, peer)).is_some_and(|flow| flow.up)
-    }
-
-    /// The peers of a node's links that are up.
-    pub fn links(&self, node: NodeIx) -> impl Iterator<Item = NodeIx> + '_ {
-        self.peers[node.index()].iter().copied().filter(move |peer| self.is_up(node, *peer))
-    }
-
-    /// A round trip as a member would estimate it that has not measured it: off by the plan's relative error, the same each
-    /// time it is asked.
-    pub fn guessed_round_trip_us(&self, a: NodeIx, b: NodeIx) -> u64 {
-        let exact = 2 * self.one_way_us(a, b);
-        let pair = (u64::from(a.0.min(b.0)) << 32) | u64::from(a.0.max(b.0));
-        let mut rng = Stream::Network.rng(crate::random::mix(pair) ^ self.plan.seed);
-        let normal: f64 = rand_distr::StandardNormal.sample(&mut rng);
-        (exact as f64 * (1.0 + self.plan.distance_error * normal).max(0.1)) as u64
-    }
-
-    pub(crate) fn one_way_us(&self, a: NodeIx, b: NodeIx) -> u64 {
-        self.plan.delay.one_way_us(self.plan.nodes[a.index()].site, self.plan.nodes[b.index()].site)
-    }
-
-    fn is_cut(&self, a: NodeIx, b: NodeIx) -> bool {
-        let side = |node: NodeIx| self.sides.get(node.index()).copied().unwrap_or(0);
-        self.now_us < self.heals_us && side(a) != side(b)
-    }
-
-    /// Sends a message of this many bytes; false where there is no link that is up.
-    pub fn send(&mut self, node: NodeIx, peer: NodeIx, bytes: u32, class: Class, message: S::Message) -> bool {
-        let now_us = self.now_us;
-        if !matches!(self.life[node.index()], Life::Here | Life::Leaving) {
-            return false;
-        }
-        let cut = self.is_cut(node, peer);
-        let (heals_us, idle_us) = (self.heals_us, self.plan.idle_us);
-        let Some(flow) = self.flows.get_mut(&(node, peer)).filter(|flow| flow.up) else { return false };
-        let is_media = matches!(class, Class::Media { .. });
-        let mut late_us = 0;
-        if is_media {
-            match self.plan.nodes[node.index()].hostile {
-                Some(Hostile::Drop { share }) if self.network.random_bool(share.clamp(0.0, 1.0)) => return true,
-                Some(Hostile::Delay { by_us }) => late_us = by_us,
-                _ => {}
-            }
-        }
-        let wire_bytes = u64::from(bytes) + OVERHEAD_BYTES;
-        let free_us = &mut self.uplink_free_us[node.index()];
-        let starts_us = now_us.max(*free_us);
-        if let Class::Media { deadline_us, .. } = class
-            && starts_us > now_us + deadline_us
-        {
-            flow.dropped += 1;
-            if flow.dropped == 1 {
-                self.queue.push(now_us + SECOND_US, Event::Dropped { node, peer });
-            }
-            return true;
-        }
-        let takes_us = wire_bytes * 8 * SECOND_US / self.plan.nodes[node.index()].uplink_bps.max(1);
-        *free_us = starts_us + takes_us;
-        self.record.sent(node, peer, wire_bytes, is_media || class == Class::Datagram, now_us);
-        let lost = lose(&self.plan.loss, &mut flow.bursting, &mut self.network);
-        if class == Class::Datagram && (lost || cut) {
-            return true;
-        }
-        let mut arrives_us = starts_us + takes_us + flow.one_way_us + late_us;
-        if self.plan.jitter_us > 0 {
-            let jitter: f64 = Exp1.sample(&mut self.network);
-            arrives_us += (jitter * self.plan.jitter_us as f64) as u64;
-        }
-        if lost {
-            arrives_us += recovery_us(flow.one_way_us);
-        }
-        let link = flow.link;
-        if cut {
-            if heals_us > now_us + idle_us {
-                self.queue.push(now_us + idle_us, Event::Disconnected { node, peer, link });
-                return true;
-            }
-            arrives_us = arrives_us.max(heals_us + recovery_us(flow.one_way_us));
-        }
-        if let Some(stream) = match class {
-            Class::Control => Some(0),
-            Class::Media { lane, .. } => Some(1 + usize::from(lane) % (LANES - 1)),
-            Class::Datagram => None,
-        } {
-            arrives_us = arrives_us.max(flow.last_us[stream]);
-            flow.last_us[stream] = arrives_us;
-        }
-        self.queue.push(arrives_us, Event::Message { node: peer, from: node, link, message });
-        true
-    }
-
-    /// Wakes a node at a time.
-    pub fn timer(&mut self, node: NodeIx, at_us: u64, timer: S::Timer) {
-        self.queue.push(at_us.max(self.now_us), Event::Timer { node, timer });
-    }
-
-    /// A node that was leaving has gone.
-    pub fn gone(&mut self, node: NodeIx) {
-        self.queue.push(self.now_us, Event::Gone(node));
-    }
-
-    /// A packet has come to a node, for the record; true where it, or a frame in it, is new there.
-    pub fn received(&mut self, node: NodeIx, packet: Packet) -> bool {
-        self.record.received(node, packet, self.now_us)
-    }
-
-    /// The root of a strategy that chooses voices has a packet, and sends it on or keeps it back, for the record.
-    pub fn chosen(&mut self, packet: Packet, sent: bool) {
-        self.record.chosen(packet, sent, self.now_us);
-    }
-
-    /// A packet has come to a node straight from its speaker, where it may be one that the root keeps back, for the record.
-    pub fn overheard(&mut self, node: NodeIx, packet: Packet) {
-        self.record.overheard(node, packet, self.now_us);
-    }
-
-    /// A packet has come that the strategy did not take as new, for the record: a copy, where it is one.
-    pub fn repeated(&mut self, node: NodeIx, packet: Packet) {
-        self.record.repeated(node, packet);
-    }
-
-    /// A node hears again, this long after it noticed that it heard nothing.
-    pub fn repaired(&mut self, node: NodeIx, after_us: u64) {
-        self.record.repaired(node, after_us, self.now_us);
-    }
-
-    /// Whether this is flow mode: sound is not to be sent, but [`Net::feeds`] to be told who feeds whom.
-    pub fn is_flow(&self) -> bool {
-        self.media.is_some()
-    }
-
-    /// In flow mode: whom a node sends all packets from now on, in the order in which it does.
-    pub fn feeds(&mut self, node: NodeIx, children: Vec<NodeIx>) {
-        if let Some(media) = &mut self.media {
-            media.feeds(node, children, self.now_us, &mut self.record.outcome);
-        }
-    }
-
-    /// In flow mode: a node is, or is no more, a second root that speakers send to.
-    pub fn co_root(&mut self, node: NodeIx, on: bool) {
-        if let Some(media) = &mut self.media {
-            media.set_co_root(node, on, self.now_us, &mut self.record.outcome);
-        }
-    }
-
-    /// In flow mode: where a node is in the tree, whenever that changes.
-    pub fn placed(&mut self, node: NodeIx, place: crate::strategy::Place) {
-        if let Some(media) = &mut self.media {
-            media.placed(node, place, &mut self.record.outcome);
-        }
-    }
-
-    /// Adds to a named count of the outcome.
-    pub fn count(&mut self, name: &'static str, by: u64) {
-        self.record.count(name, by);
-    }
-}
-
-impl<S: Strategy> Net<S> {
-    fn left(&mut self, node: NodeIx) {
-        self.record.left(node, self.now_us, true);
-        if let Some(media) = &mut self.media {
-            media.left(node, self.now_us, &mut self.record.outcome);
-        }
-    }
-}
-
-impl Flow {
-    fn new(link: u32, one_way_us: u64) -> Self {
-        Flow { link, up: false, one_way_us, last_us: [0; LANES], bursting: false, dropped: 0 }
-    }
-}
-
-fn lose(loss: &Loss, bursting: &mut bool, rng: &mut Rng) -> bool {
-    match *loss {
-        Loss::None => false,
-        Loss::Independent { share } => share > 0.0 && rng.random_bool(share.clamp(0.0, 1.0)),
-        Loss::Bursty { enter, leave } => {
-            let flips = rng.random_bool(if *bursting { leave } else { enter }.clamp(0.0, 1.0));
-            *bursting ^= flips;
-            *bursting
-        }
-    }
+    /// What the spans come to, where packets are sent too.
+    beside: Option<Box<Outcome>>,
 }
 
 /// A run in packet mode.
@@ -416,17 +163,10 @@ impl<S: Strategy> Engine<S> {
             rng: Stream::Strategy.rng(plan.seed),
             record: Recorder::new(&plan),
             media: None,
+            beside: None,
             plan,
         };
         Engine { net, strategy, voices: FxHashMap::default(), next_frame: Vec::new(), events: 0 }
-    }
-
-    /// Computes sound as spans of time over the feeds that the strategy tells of, and asks for no packet to be sent: flow mode.
-    #[must_use]
-    pub fn in_flow(mut self) -> Self {
-        self.net.record.is_silent = true;
-        self.net.media = Some(Box::new(Media::new(&self.net.plan)));
-        self
     }
 
     /// Keeps every packet in [`Outcome::log`]: tens of bytes for each that comes to a node.
@@ -457,8 +197,8 @@ impl<S: Strategy> Engine<S> {
     pub fn finish(mut self) -> Outcome {
         self.strategy.finish(&mut self.net);
         let (now_us, events) = (self.net.now_us, self.events);
-        if let Some(media) = &mut self.net.media {
-            media.finish(now_us, &mut self.net.record.outcome);
+        if let Some((media, out)) = self.net.sound() {
+            media.finish(now_us, out);
         }
         self.net.record.finish(now_us, events)
     }
@@ -485,8 +225,9 @@ impl<S: Strategy> Engine<S> {
                 if net.life[node.index()] == Life::Absent {
                     net.life[node.index()] = Life::Here;
                     net.record.joined(node, net.now_us);
-                    if let Some(media) = &mut net.media {
-                        media.joined(node, net.now_us, &mut net.record.outcome);
+                    let now_us = net.now_us;
+                    if let Some((media, out)) = net.sound() {
+                        media.joined(node, now_us, out);
                     }
                     self.strategy.join(net, node);
                 }
@@ -587,8 +328,8 @@ impl<S: Strategy> Engine<S> {
         let now_us = net.now_us;
         net.left(node);
         net.life[node.index()] = Life::Dead;
-        if let Some(media) = &mut net.media {
-            media.gone(node, now_us, &mut net.record.outcome);
+        if let Some((media, out)) = net.sound() {
+            media.gone(node, now_us, out);
         }
         for peer in std::mem::take(&mut net.peers[node.index()]) {
             let Some(flow) = net.flows.remove(&(node, peer)) else { continue };
@@ -614,11 +355,13 @@ impl<S: Strategy> Engine<S> {
         }
         let next_us = now_us + net.plan.media.frame_us;
         if next_us > spurt.until_us {
-            return match (&mut net.media, self.voices.get(&spurt.node)) {
-                (None, _) => self.strategy.speaks(net, spurt.node, false),
-                (Some(media), Some(voice)) => media.paused(*voice, spurt.node, now_us, &mut net.record.outcome),
-                (Some(_), None) => {}
-            };
+            if let (Some((media, out)), Some(voice)) = (net.sound(), self.voices.get(&spurt.node)) {
+                media.paused(*voice, spurt.node, now_us, out);
+            }
+            if !net.is_flow() {
+                self.strategy.speaks(net, spurt.node, false);
+            }
+            return;
         }
         if now_us > spurt.from_us {
             let count = self.voices.len() as u16;
@@ -626,8 +369,10 @@ impl<S: Strategy> Engine<S> {
             if self.next_frame.len() <= usize::from(voice) {
                 self.next_frame.resize(usize::from(voice) + 1, 0);
             }
-            if let Some(media) = &mut net.media {
-                media.captured(voice, spurt.node, now_us, &mut net.record.outcome);
+            if let Some((media, out)) = net.sound() {
+                media.captured(voice, spurt.node, now_us, out);
+            }
+            if net.is_flow() {
                 return net.queue.push(next_us, Event::Speak(number));
             }
             let frame = self.next_frame[usize::from(voice)];
@@ -645,9 +390,12 @@ impl<S: Strategy> Engine<S> {
 
     fn second(&mut self) {
         let net = &mut self.net;
-        if let Some(media) = &net.media {
-            media.second(net.now_us, &mut net.record.outcome);
-            return net.queue.push(net.now_us + SECOND_US, Event::Second);
+        let now_us = net.now_us;
+        if let Some((media, out)) = net.sound() {
+            media.second(now_us, out);
+        }
+        if net.is_flow() {
+            return net.queue.push(now_us + SECOND_US, Event::Second);
         }
         for node in (0..net.life.len() as u32).map(NodeIx) {
             if net.life[node.index()] == Life::Here {
