@@ -27,6 +27,7 @@ pub fn check(scenario: &Scenario, plan: &Plan) -> Result<(), Unfit> {
     let idle_us = QUIC_IDLE_TIMEOUT.as_micros() as u64;
     let dial_us = ADDRESS_TIMEOUT.as_micros() as u64;
     let constant = matches!(&plan.talk[..], [spurt] if spurt.node == NodeIx::HOST);
+    let bursty = matches!(plan.loss, Loss::Bursty { .. });
     let wrong = [
         (scenario.strategy != Name::Treehouse, "only --set strategy=treehouse has real nodes".to_owned()),
         (scenario.mode != Mode::Packet, "what they do is compared with --set mode=packet".to_owned()),
@@ -34,7 +35,7 @@ pub fn check(scenario: &Scenario, plan: &Plan) -> Result<(), Unfit> {
             plan.nodes.len() > NODES_MAX,
             format!("{} nodes, and one machine holds {NODES_MAX}: lower `members`", plan.nodes.len()),
         ),
-        (plan.loss != Loss::None, "the relay loses nothing: --set network.loss=0%".to_owned()),
+        (bursty, "the relay loses each datagram on its own: --set network.mean-burst=1".to_owned()),
         (plan.jitter_us != 0, "the relay adds no jitter: --set network.jitter=0ms".to_owned()),
         (plan.idle_us != idle_us, format!("their links are given up after {idle_us} us: --set network.idle={idle_us}us")),
         (plan.dial_us != dial_us, format!("their dials fail after {dial_us} us: --set network.dial={dial_us}us")),
@@ -70,7 +71,6 @@ mod tests {
             ("strategy", "star", "strategy=treehouse"),
             ("mode", "flow", "mode=packet"),
             ("members", "600", "lower `members`"),
-            ("network.loss", "1%", "network.loss=0%"),
             ("network.jitter", "1ms", "network.jitter=0ms"),
             ("network.idle", "10s", "network.idle=5000000us"),
             ("talk.model", "floor", "talk.model=constant"),
@@ -79,6 +79,9 @@ mod tests {
             let said = check_with("reality", &[(key, value)]).expect_err(key);
             assert!(said.contains(word), "{key}: {said}");
         }
+        assert_eq!(check_with("reality", &[("network.loss", "1%")]), Ok(()));
+        let bursts = check_with("reality", &[("network.loss", "1%"), ("network.mean-burst", "3")]);
+        assert!(bursts.expect_err("bursts").contains("network.mean-burst=1"));
         assert!(check_with("partition", &[]).is_err());
     }
 }

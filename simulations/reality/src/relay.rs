@@ -2,7 +2,7 @@
 //!
 //! A node listens on a loopback address of its own, 127.1.x.y, and announces another, 127.2.x.y, where a socket of this relay
 //! stands for it. What comes in there is known by its source; it waits behind what its sender sent before, at the rate of the
-//! sender's uplink, travels for the pair's one-way delay, and leaves from the socket that stands for the sender. Each end so
+//! sender's uplink, may be lost, travels for the pair's one-way delay, and leaves from the socket that stands for the sender. Each end so
 //! sees the other at the address that it announces, as through a NAT that maps one to one, and answers there. It needs neither
 //! root nor a kernel module: a network emulator in user space, as Dummynet is one in the kernel (L. Rizzo, "Dummynet: a simple
 //! approach to the evaluation of network protocols", ACM CCR 27(1), 1997).
@@ -21,7 +21,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use treehouse_sim::plan::{NodeIx, Plan};
+use treehouse_sim::{
+    network::Loss,
+    plan::{NodeIx, Plan},
+    random::mix,
+};
 
 /// Datagrams under way at once; more are dropped and counted. A thousand nodes have a tenth of that.
 pub const WAITING_MAX: usize = 100_000;
@@ -70,6 +74,10 @@ struct Shared {
     waiting: Mutex<Waiting>,
     earlier: Condvar,
     stops: AtomicBool,
+    /// A datagram is lost where a hash of its number is below this share of all hashes.
+    loss_share: f64,
+    seed: u64,
+    carried: AtomicU64,
     dropped: AtomicU64,
     strangers: AtomicU64,
     late_us: Mutex<Vec<u32>>,
@@ -98,6 +106,12 @@ impl Relay {
             waiting: Mutex::default(),
             earlier: Condvar::new(),
             stops: AtomicBool::new(false),
+            loss_share: match plan.loss {
+                Loss::Independent { share } => share,
+                Loss::None | Loss::Bursty { .. } => 0.0,
+            },
+            seed: plan.seed,
+            carried: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             strangers: AtomicU64::new(0),
             late_us: Mutex::default(),
@@ -235,6 +249,9 @@ impl Shared {
             sender.sent_to_host_bytes.fetch_add(wire_bytes, Relaxed);
         }
         let arrives = sender.arrives(to, wire_bytes, Instant::now());
+        if self.loses(self.carried.fetch_add(1, Relaxed)) {
+            return;
+        }
         let mut waiting = lock(&self.waiting);
         if waiting.datagrams.len() >= WAITING_MAX {
             self.dropped.fetch_add(1, Relaxed);
@@ -248,6 +265,11 @@ impl Shared {
         if is_first {
             self.earlier.notify_one();
         }
+    }
+
+    fn loses(&self, number: u64) -> bool {
+        let uniform = (mix(self.seed ^ mix(number)) >> 11) as f64 / (1_u64 << 53) as f64;
+        uniform < self.loss_share
     }
 
     /// Hands on what is due, until the relay stops.
@@ -281,5 +303,79 @@ impl Shared {
         if late_us.len() < LATE_SAMPLES_MAX {
             late_us.push(u32::try_from(late.as_micros()).unwrap_or(u32::MAX));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use treehouse_sim::scenario::Scenario;
+
+    use super::*;
+
+    fn plan() -> Plan {
+        let sets = [("members", "3"), ("arrivals.model", "none"), ("delay.model", "uniform")];
+        let sets = sets.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Scenario::load("reality", &sets).and_then(|scenario| scenario.plan(4)).expect("the scenario is right")
+    }
+
+    /// A node that is nothing but its socket.
+    fn node(relay: &Relay, node: u32) -> UdpSocket {
+        let socket = UdpSocket::bind(relay.inner(NodeIx(node))).expect("its address is free");
+        socket.set_read_timeout(Some(Duration::from_millis(500))).expect("it is not zero");
+        socket
+    }
+
+    #[test]
+    fn a_datagram_comes_as_late_as_the_plan_says_from_where_its_sender_is_announced() {
+        let plan = plan();
+        let relay = Relay::start(&plan).expect("loopback has many addresses");
+        let (a, b) = (node(&relay, 0), node(&relay, 1));
+        let one_way = Duration::from_micros(plan.delay.one_way_us(plan.nodes[0].site, plan.nodes[1].site));
+        let begun = Instant::now();
+        for number in 0..20_u8 {
+            a.send_to(&[number; 100], relay.outer(NodeIx(1))).expect("it is sent");
+        }
+        let mut buffer = [0; 200];
+        for number in 0..20_u8 {
+            let (length, source) = b.recv_from(&mut buffer).expect("it comes");
+            assert_eq!((length, buffer[0], source), (100, number, relay.outer(NodeIx(0))), "in the order of sending");
+            assert!(begun.elapsed() >= one_way, "{:?} for {one_way:?}", begun.elapsed());
+        }
+        assert!(begun.elapsed() < one_way + Duration::from_millis(200), "{:?} for {one_way:?}", begun.elapsed());
+        assert_eq!(relay.sent_bytes(NodeIx(0)), (20 * (100 + HEADER_BYTES), 0));
+        b.send_to(&[1; 10], relay.outer(NodeIx(0))).expect("it is sent");
+        assert_eq!(a.recv_from(&mut buffer).expect("the way back"), (10, relay.outer(NodeIx(1))));
+        assert_eq!(relay.sent_bytes(NodeIx(1)), (10 + HEADER_BYTES, 10 + HEADER_BYTES));
+        assert_eq!(relay.failures(), (0, 0));
+    }
+
+    #[test]
+    fn a_node_that_is_cut_off_is_heard_no_more_and_strangers_never() {
+        let relay = Relay::start(&plan()).expect("loopback has many addresses");
+        let (a, b) = (node(&relay, 0), node(&relay, 1));
+        relay.cut(NodeIx(0));
+        a.send_to(&[1; 10], relay.outer(NodeIx(1))).expect("it is sent");
+        b.send_to(&[1; 10], relay.outer(NodeIx(0))).expect("it is sent");
+        UdpSocket::bind("127.0.0.1:0").and_then(|of| of.send_to(&[1; 10], relay.outer(NodeIx(1)))).expect("it is sent");
+        let mut buffer = [0; 200];
+        assert!(b.recv_from(&mut buffer).is_err() && a.recv_from(&mut buffer).is_err());
+        assert_eq!(relay.failures(), (0, 1));
+    }
+
+    #[test]
+    fn what_an_uplink_carries_takes_its_time() {
+        let mut plan = plan();
+        plan.nodes[0].uplink_bps = 100_000;
+        let relay = Relay::start(&plan).expect("loopback has many addresses");
+        let (a, b) = (node(&relay, 0), node(&relay, 1));
+        let begun = Instant::now();
+        for _ in 0..10 {
+            a.send_to(&[1; 222], relay.outer(NodeIx(1))).expect("it is sent");
+        }
+        let mut buffer = [0; 500];
+        (0..10).for_each(|_| assert_eq!(b.recv_from(&mut buffer).expect("it comes").0, 222));
+        // 250 bytes with their headers take 20 ms each.
+        let one_way = Duration::from_micros(plan.delay.one_way_us(plan.nodes[0].site, plan.nodes[1].site));
+        assert!(begun.elapsed() >= one_way + Duration::from_millis(200), "{:?}", begun.elapsed());
     }
 }
