@@ -19,7 +19,7 @@ pub struct Unfit {
     reason: String,
 }
 
-/// Whether real nodes meet all that this scenario holds.
+/// Whether real nodes meet all that this scenario holds. Jitter they bring themselves: the relay adds none.
 ///
 /// # Errors
 /// [`Unfit`] with the setting to change.
@@ -36,7 +36,6 @@ pub fn check(scenario: &Scenario, plan: &Plan) -> Result<(), Unfit> {
             format!("{} nodes, and one machine holds {NODES_MAX}: lower `members`", plan.nodes.len()),
         ),
         (bursty, "the relay loses each datagram on its own: --set network.mean-burst=1".to_owned()),
-        (plan.jitter_us != 0, "the relay adds no jitter: --set network.jitter=0ms".to_owned()),
         (plan.idle_us != idle_us, format!("their links are given up after {idle_us} us: --set network.idle={idle_us}us")),
         (plan.dial_us != dial_us, format!("their dials fail after {dial_us} us: --set network.dial={dial_us}us")),
         (!plan.incidents.is_empty(), "nothing is done to the network between them: leave out [[incidents]]".to_owned()),
@@ -71,7 +70,6 @@ mod tests {
             ("strategy", "star", "strategy=treehouse"),
             ("mode", "flow", "mode=packet"),
             ("members", "600", "lower `members`"),
-            ("network.jitter", "1ms", "network.jitter=0ms"),
             ("network.idle", "10s", "network.idle=5000000us"),
             ("talk.model", "floor", "talk.model=constant"),
             ("adversaries.share", "30%", "hostile"),
