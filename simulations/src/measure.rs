@@ -258,8 +258,8 @@ pub struct Recorder {
     fates: Vec<Vec<Fate>>,
     /// Packets that came before the root had them, which those on stage may: who, what, when.
     waiting: VecDeque<(NodeIx, Packet, u64)>,
-    /// All frames, in the order of time: the same of all voices together.
-    all: Vec<u64>,
+    /// All frames, in the order of time: the same of all voices together, with the voice.
+    all: Vec<(u64, u16)>,
     listeners: Vec<Listener>,
     pub(crate) outcome: Outcome,
     /// Sound is counted elsewhere.
@@ -309,10 +309,11 @@ impl Recorder {
         let row = &mut self.outcome.nodes[node.index()];
         row.left_us = for_good.then_some(now_us);
         let from = listener.from_us.unwrap_or(row.joined_us + GRACE_US).max(self.warmup_us);
-        let until = now_us.saturating_sub(ON_TIME_US);
-        if from >= until || node == NodeIx::HOST || self.is_silent {
+        if self.is_silent {
             return;
         }
+        // Nothing was due at one that went at once, and so nothing is to its credit.
+        let until = now_us.saturating_sub(ON_TIME_US).max(from);
         // A listener that is cut off when it goes has its outage all the same.
         let silent_from = listener.last.map_or(from, |(at, _)| at.max(from));
         self.outcome.listened_us += until - from;
@@ -334,7 +335,7 @@ impl Recorder {
             // What was captured so late that nobody asks for it is not to its credit either.
             let heard = listener.heard.iter().find(|(of, _)| usize::from(*of) == index).map(|(_, heard)| *heard);
             for (number, at) in (0_u32..).zip(voice).skip(end) {
-                if heard.is_some_and(|heard| heard.contains(number)) {
+                if *at >= until && heard.is_some_and(|heard| heard.contains(number)) {
                     row.on_time -= 1;
                     row.heard -= 1;
                     second(&mut self.outcome.seconds, *at).on_time -= 1;
@@ -360,7 +361,7 @@ impl Recorder {
         if let Some(log) = &mut self.outcome.log {
             log.captured.push((voice as u16, speaker, now_us));
         }
-        self.all.push(now_us);
+        self.all.push((now_us, voice as u16));
     }
 
     /// The root of a strategy that chooses voices has a packet, and sends it on or not. One that it kept back at first it may send
@@ -499,12 +500,14 @@ impl Recorder {
             return;
         }
         let last_captured = self.listeners[node.index()].last.map_or(silent_from, |(_, captured)| captured);
-        let after = self.all.partition_point(|at| *at <= last_captured);
-        let before = self.all.partition_point(|at| *at < captured_us);
-        // The speakers' own pauses in between.
+        let after = self.all.partition_point(|(at, _)| *at <= last_captured);
+        let before = self.all.partition_point(|(at, _)| *at < captured_us);
+        // The speakers' own pauses in between; to a speaker its own turns are pauses.
         let mut pauses = 0;
         let mut previous = last_captured;
-        for at in self.all.get(after..before.max(after)).unwrap_or_default().iter().copied().chain([captured_us]) {
+        let between = self.all.get(after..before.max(after)).unwrap_or_default();
+        let others = between.iter().filter(|(_, voice)| self.speakers.get(usize::from(*voice)) != Some(&node));
+        for at in others.map(|(at, _)| *at).chain([captured_us]) {
             let gap = at.saturating_sub(previous);
             pauses += gap.saturating_sub(self.frame_us);
             previous = at.max(previous);

@@ -5,7 +5,11 @@ mod support;
 use std::sync::Arc;
 
 use support::{node, plan};
-use treehouse_sim::{engine::Engine, plan::Departure, strategies::star::Star};
+use treehouse_sim::{
+    engine::Engine,
+    plan::{Departure, NodeIx, Spurt},
+    strategies::star::Star,
+};
 
 #[test]
 fn a_star_delivers_each_frame_once_after_its_propagation() {
@@ -44,4 +48,23 @@ fn an_uplink_that_is_too_small_delays_and_drops() {
     let outcome = Engine::new(Arc::new(plan), |_| Star::default()).run();
     assert!(outcome.counts["uplink_drops"] > 1000, "{:?}", outcome.counts);
     assert!(outcome.delays.quantile_us(0.5).expect("some arrive") > 400_000);
+}
+
+#[test]
+fn a_speaker_has_no_outage_while_it_speaks_itself_and_owes_nobody_more_than_was_due() {
+    let talk = |node: u32, from_s: u64, until_s: u64| Spurt {
+        node: NodeIx(node),
+        from_us: from_s * 1_000_000,
+        until_us: until_s * 1_000_000,
+    };
+    let mut plan = plan(5, 10_000_000);
+    plan.talk = vec![talk(1, 2, 5), talk(2, 5, 8), talk(1, 8, 10)];
+    // One that goes 300 ms after it came: nothing was due at it.
+    plan.nodes[3].joins_us = 6_000_000;
+    plan.nodes[3].leaves_us = Some(6_300_000);
+    plan.nodes[3].departure = Departure::Crash;
+    let outcome = Engine::new(Arc::new(plan), |_| Star::default()).run();
+    assert_eq!(outcome.outages, []);
+    let sums = outcome.nodes.iter().fold((0, 0), |(due, on_time), row| (due + row.due, on_time + row.on_time));
+    assert_eq!(sums.0, sums.1, "frames due, and on time");
 }
