@@ -9,6 +9,7 @@ use treehouse_wire::{
 };
 
 use crate::{
+    config::Protection,
     feeds::{TICK_IDLE, TICK_SILENCE},
     room::Room,
     sorted::Sorted,
@@ -40,8 +41,10 @@ struct Child {
     purpose: Purpose,
     since: Instant,
     certified_until: treehouse_wire::UnixSeconds,
-    /// When it was told to make way for another.
+    /// When it was told to make way for another, or said that it leaves.
     makes_way: Option<Instant>,
+    /// It said that it leaves: it is fed on for a moment, since it feeds its own children on.
+    leaves: bool,
 }
 
 /// All feeds given, but those to the stage.
@@ -119,7 +122,7 @@ impl Children {
     /// Whether one more feed for this purpose fits, beside the child's present one.
     fn has_slot(&self, child: &NodeId, purpose: Purpose, children_max: u8) -> bool {
         let others = |wanted: fn(Purpose) -> bool| {
-            self.map.iter().filter(|(node, other)| *node != child && wanted(other.purpose)).count()
+            self.map.iter().filter(|(node, of)| *node != child && !of.leaves && wanted(of.purpose)).count()
         };
         match purpose {
             Purpose::Primary | Purpose::LiveStandby => others(counts) < usize::from(children_max),
@@ -147,12 +150,17 @@ impl<S: Suite> Room<S> {
         if purpose == Purpose::Stage {
             return self.stage_subscribe(from);
         }
-        if let Err(reason) = self.may_feed(&from, &request) {
-            self.child_gone(from);
-            return self.send(from, &Control::Declined { purpose, reason });
-        }
+        let purpose = match self.may_feed(&from, &request) {
+            Ok(()) => purpose,
+            Err(Decline::Full) if self.gives_refuge(&from, &request) => Purpose::Provisional,
+            Err(reason) => {
+                self.child_gone(from);
+                return self.send(from, &Control::Declined { purpose, reason });
+            }
+        };
         self.give_up_disordered_standby();
-        let child = Child { purpose, since: self.now, certified_until: certificate.expires, makes_way: None };
+        let child =
+            Child { purpose, since: self.now, certified_until: certificate.expires, makes_way: None, leaves: false };
         self.children.map.insert(from, child);
         self.children.changed = true;
         let tick = self.own_tick();
@@ -180,7 +188,10 @@ impl<S: Suite> Room<S> {
         }
         let feeds_child = self.feeds.get(from).is_some_and(|feed| feed.is_live());
         let late_parent = self.feeds.parent().is_some_and(|feed| feed.rank >= self.rank);
-        if feeds_child || late_parent || request.relay.is_some_and(|rank| rank <= self.rank) {
+        // With its first child it may keep only feeds that come before it; one at least has to be left.
+        let early = |feed: &crate::feeds::Feed| feed.carries() && feed.rank < self.rank;
+        let cut_off = !self.is_root() && self.children.is_empty() && !self.feeds.all.iter().any(early);
+        if feeds_child || late_parent || cut_off || request.relay.is_some_and(|rank| rank <= self.rank) {
             return Err(Decline::Order);
         }
         let adopts = |of: &Adoption| self.children.can_adopt(&of.leaf, self.children_max) && of.leaf != *from;
@@ -189,6 +200,20 @@ impl<S: Suite> Room<S> {
             return Err(Decline::Full);
         }
         Ok(())
+    }
+
+    /// Whether a member whose feed is cut is fed for a moment although all slots are taken: who needs no live standby asks for
+    /// one only then.
+    fn gives_refuge(&self, from: &NodeId, request: &Subscribe) -> bool {
+        let protection = self.state.head().map(|state| state.protection);
+        let lives_without = match protection {
+            Some(Protection::All) => false,
+            Some(Protection::Relays) => request.relay.is_none(),
+            Some(Protection::Off) | None => true,
+        };
+        request.purpose == Purpose::LiveStandby
+            && lives_without
+            && self.children.has_slot(from, Purpose::Provisional, self.children_max)
     }
 
     /// Sends a leaf to the relay that takes its place.
@@ -232,11 +257,18 @@ impl<S: Suite> Room<S> {
 
     /// A child is gone for good, as far as this node can tell: its registry hears of it.
     pub(crate) fn child_left(&mut self, peer: NodeId, polite: bool) {
-        let fed = self.children.map.get(&peer).is_some_and(|child| child.purpose == Purpose::Primary);
-        if fed && self.is_in() {
+        let Some(child) = self.children.map.get_mut(&peer) else { return self.child_gone(peer) };
+        let (fed, known) = (child.purpose == Purpose::Primary, child.leaves);
+        let lingers = polite && child.purpose != Purpose::IdleStandby;
+        if lingers {
+            (child.makes_way, child.leaves) = (Some(self.now), true);
+        }
+        if fed && !known && self.is_in() {
             self.report_gone(peer, polite);
         }
-        self.child_gone(peer);
+        if !lingers {
+            self.child_gone(peer);
+        }
     }
 
     /// Forgets a child, whatever the reason.

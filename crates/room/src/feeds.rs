@@ -16,8 +16,11 @@ pub(crate) const FEEDS_MAX: usize = 4;
 const PATIENCE_MIN: Duration = Duration::from_millis(150);
 /// The same at most, however much it jitters.
 const PATIENCE_MAX: Duration = Duration::from_millis(600);
-/// A live feed is never silent for longer than this on purpose: then it carries a tick.
-pub(crate) const TICK_SILENCE: Duration = Duration::from_millis(60);
+/// A feed brings something this often: a packet of three frames, or else a tick.
+const EXPECTED: Duration = Duration::from_millis(60);
+/// A live feed is never silent for longer than this on purpose: then it carries a tick. It is a little longer than three
+/// frames, so that ticks do not race with packets.
+pub(crate) const TICK_SILENCE: Duration = Duration::from_millis(70);
 /// How often an idle standby ticks.
 pub(crate) const TICK_IDLE: Duration = Duration::from_secs(1);
 /// A feed that brings its copies later than the other by this much, again and again, is late.
@@ -126,7 +129,7 @@ impl Feed {
         if self.purpose == Purpose::IdleStandby {
             return TICK_IDLE.mul_f32(2.5);
         }
-        let expected = TICK_SILENCE.mul_f32(2.5);
+        let expected = EXPECTED.mul_f32(2.5);
         (expected + 4 * Duration::from_micros(self.jitter_us.into())).clamp(PATIENCE_MIN, PATIENCE_MAX)
     }
 
@@ -149,6 +152,12 @@ impl Feed {
     /// Expects nothing of it before a time.
     pub(crate) fn expect_at(&mut self, at: Instant) {
         self.heard = at;
+    }
+
+    /// Starts to expect something of it: a round trip from now, since it was asked just now.
+    pub(crate) fn expect_answer(&mut self, now: Instant) {
+        self.heard = now.after(Duration::from_micros(self.trip_us.into()));
+        self.calm = now;
     }
 
     /// Starts to expect something of it from now on.
@@ -253,6 +262,11 @@ impl Feeds {
     /// Whether some feed carries sound now.
     pub(crate) fn any_carries(&self) -> bool {
         self.all.iter().any(Feed::carries)
+    }
+
+    /// Whether some feed carries sound that is not for a moment only.
+    pub(crate) fn are_settled(&self) -> bool {
+        self.all.iter().any(|feed| feed.carries() && feed.aim != Aim::Provisional)
     }
 
     /// Whether no packet has come in this measuring window.

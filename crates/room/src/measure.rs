@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use treehouse_wire::{Contact, Control, List, NodeId, Suite, limits::CANDIDATES_MAX};
 
-use crate::{room::Room, time::Instant, timers::Timer};
+use crate::{feeds::Aim, room::Room, time::Instant, timers::Timer};
 
 /// Pings to each candidate; the fastest counts.
 const PINGS: u8 = 2;
@@ -20,6 +20,11 @@ struct Candidate {
     best: Option<Duration>,
     gone: bool,
 }
+
+/// Once so many have answered, or all but one, the others are waited for this long only: what is slow to answer is far
+/// away, or gone.
+const ENOUGH: usize = 4;
+const STRAGGLERS: Duration = Duration::from_millis(250);
 
 /// An offer that is being measured.
 #[derive(Debug)]
@@ -71,8 +76,16 @@ impl<S: Suite> Room<S> {
         let Some(sent) = candidate.sent.take() else { return };
         let trip = now.since(sent);
         candidate.best = Some(candidate.best.map_or(trip, |best| best.min(trip)));
+        self.hear_meanwhile(from);
         self.ping_candidate(from);
         self.finish_measuring(false);
+    }
+
+    /// A newcomer that hears nothing, since the host is busy feeding others, asks the first candidate that answers.
+    fn hear_meanwhile(&mut self, from: NodeId) {
+        if self.placed == 0 && self.feeds.all.is_empty() && self.is_newcomer() {
+            self.establish(Contact { node: from, addresses: List::default() }, Aim::Provisional);
+        }
     }
 
     /// A candidate cannot be reached.
@@ -87,7 +100,11 @@ impl<S: Suite> Room<S> {
     pub(crate) fn finish_measuring(&mut self, time_is_up: bool) {
         let done = |candidate: &Candidate| candidate.gone || candidate.pings_left == 0 && candidate.sent.is_none();
         let Some(measuring) = &self.measuring else { return };
-        if !time_is_up && !measuring.candidates.iter().all(done) {
+        let (all, ended) = (measuring.candidates.len(), measuring.candidates.iter().filter(|of| done(of)).count());
+        if !time_is_up && ended < all {
+            if ended >= ENOUGH.min(all.saturating_sub(1)) {
+                self.timers.arm_by(Timer::Measure, self.now.after(STRAGGLERS));
+            }
             return;
         }
         let trips = measuring.candidates.iter().map(|candidate| {

@@ -185,6 +185,8 @@ impl<S: Suite> Room<S> {
         self.status_due = true;
         if !first {
             self.send_hand();
+            // First what this member has, or it would be placed as if it had nothing.
+            self.send_status();
             self.ask_review();
             return self.refill();
         }

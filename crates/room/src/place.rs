@@ -45,6 +45,7 @@ impl<S: Suite> Room<S> {
         let adopts = placement.adopts.map(|leaf| (placement.parent.node, Adoption { leaf, addresses }));
         self.adopting = adopts.map(Box::new);
         let parent = placement.parent.node;
+        self.give_up_attempts(&parent);
         self.establish(placement.parent, Aim::Primary);
         if let Some(standby) = placement.standby.filter(|standby| standby.node != parent) {
             // A standby that is sound stays: a new one would only cost both ends work.
@@ -53,6 +54,14 @@ impl<S: Suite> Room<S> {
             }
         }
         self.arm_feeds();
+    }
+
+    /// What was tried by an older placement is not tried further.
+    fn give_up_attempts(&mut self, parent: &NodeId) {
+        let tried = |feed: &&Feed| feed.aim == Aim::Primary && !feed.is_live() && feed.node() != *parent;
+        for node in self.feeds.all.iter().filter(tried).map(Feed::node).collect::<Vec<_>>() {
+            self.release(node);
+        }
     }
 
     /// Goes by the rank that the host assigned as soon as that keeps the order: always for a leaf; for a relay where it
@@ -126,7 +135,7 @@ impl<S: Suite> Room<S> {
                 feed.since = now;
             }
             feed.purpose = purpose;
-            feed.expect_from(now);
+            feed.expect_answer(now);
         }
         if let Some(link) = self.links.get(&node) {
             link.unsolicited = None;
@@ -167,6 +176,10 @@ impl<S: Suite> Room<S> {
             feed.phase = Phase::Live;
             feed.since = now;
             feed.expect_from(now);
+        }
+        if purpose == Purpose::Provisional && feed.purpose != Purpose::Provisional {
+            // All that it has for now: something else is found meanwhile.
+            (feed.purpose, feed.aim, feed.since) = (purpose, Aim::Provisional, now);
         }
         self.learn_tick(from, tick);
         let Some((aim, asked)) = self.feeds.get(&from).map(|feed| (feed.aim, feed.purpose)) else { return };
@@ -267,7 +280,16 @@ impl<S: Suite> Room<S> {
         if !self.is_in() || self.is_host() {
             return;
         }
-        let primary = self.feeds.with_aim(Aim::Primary).map(|feed| (feed.is_live(), feed.suspect.is_some()));
+        let primary = self.feeds.with_aim(Aim::Primary);
+        // A parent that leaves feeds on for a moment: time to find the best other one, not just any.
+        let leaves = primary.is_some_and(|feed| matches!(feed.suspect, Some((_, Suspicion::Leaving))));
+        let primary = primary.map(|feed| (feed.is_live(), feed.suspect.is_some()));
+        let asked = self.feeds.all.iter().any(|feed| feed.aim == Aim::Primary && !feed.is_live());
+        // And a provisional feed ends soon.
+        let waits = self.placed > 0 && self.feeds.any_carries() && !self.feeds.are_settled();
+        if leaves && !asked || waits {
+            self.seek();
+        }
         if primary.is_none() && !self.promote_standby() && !self.try_spare(Aim::Primary) {
             // Before the first placement the host is on its way to make one.
             if self.placed > 0 {

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// A member that leaves feeds its children for this long at most, so that they find others first.
-const LINGER: Duration = Duration::from_millis(1000);
+const LINGER: Duration = Duration::from_secs(2);
 /// Reports, unused links and the like are looked at this often.
 pub(crate) const HOUSEKEEPING: Duration = Duration::from_secs(1);
 

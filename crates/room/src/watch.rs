@@ -43,14 +43,15 @@ enum Verdict {
     Suspect(Suspicion),
 }
 
-/// Looks at one feed; `None` where all is well, or where time will tell.
-fn verdict(feed: &Feed, carries: bool, now: Instant) -> Option<Verdict> {
+/// Looks at one feed; `None` where all is well, or where time will tell. `settled`: something carries that is not only
+/// provisional.
+fn verdict(feed: &Feed, settled: bool, now: Instant) -> Option<Verdict> {
     let age = now.since(feed.since);
-    let linking = if carries { LINKING } else { LINKING_URGENT };
+    let linking = if settled { LINKING } else { LINKING_URGENT };
     match (feed.phase, feed.suspect) {
         (Phase::Linking, _) => (age >= linking).then_some(Verdict::Failed),
         (Phase::Asked, _) => (age >= ASKED).then_some(Verdict::Failed),
-        (Phase::Live, _) if feed.aim == Aim::Provisional && age >= PROVISIONAL => Some(Verdict::Spent),
+        (Phase::Live, _) if feed.aim == Aim::Provisional && age >= PROVISIONAL && settled => Some(Verdict::Spent),
         (Phase::Live, Some((since, _))) => (now.since(since) >= RELEASE).then_some(Verdict::Failed),
         (Phase::Live, None) if now >= feed.silent_at() => Some(Verdict::Suspect(Suspicion::Silent)),
         (Phase::Live, None) => {
@@ -86,8 +87,8 @@ impl<S: Suite> Room<S> {
     /// Looks at every feed: the timer's work.
     pub(crate) fn watch_feeds(&mut self) {
         let now = self.now;
-        let carries = self.feeds.any_carries();
-        let found = |feed: &Feed| Some((feed.node(), verdict(feed, carries, now)?));
+        let settled = self.feeds.are_settled();
+        let found = |feed: &Feed| Some((feed.node(), verdict(feed, settled, now)?));
         for (node, verdict) in self.feeds.all.iter().filter_map(found).collect::<Vec<_>>() {
             match verdict {
                 Verdict::Failed => self.feed_failed(node),
@@ -107,12 +108,14 @@ impl<S: Suite> Room<S> {
 
     /// When this routine has to look again.
     pub(crate) fn arm_feeds(&mut self) {
-        let carries = self.feeds.any_carries();
+        let settled = self.feeds.are_settled();
         let due = |feed: &Feed| match (feed.phase, feed.suspect) {
-            (Phase::Linking, _) => feed.since.after(if carries { LINKING } else { LINKING_URGENT }),
+            (Phase::Linking, _) => feed.since.after(if settled { LINKING } else { LINKING_URGENT }),
             (Phase::Asked, _) => feed.since.after(ASKED),
             (Phase::Live, Some((since, _))) => since.after(RELEASE),
-            (Phase::Live, None) if feed.aim == Aim::Provisional => feed.silent_at().min(feed.since.after(PROVISIONAL)),
+            (Phase::Live, None) if feed.aim == Aim::Provisional && settled => {
+                feed.silent_at().min(feed.since.after(PROVISIONAL))
+            }
             (Phase::Live, None) => {
                 feed.repairing.map_or(feed.silent_at(), |since| feed.silent_at().min(since.after(HOLD)))
             }
@@ -160,7 +163,9 @@ impl<S: Suite> Room<S> {
         if let Some(node) = idle.map(Feed::node) {
             return self.subscribe(node, Purpose::LiveStandby);
         }
-        let trying = self.feeds.all.iter().any(|feed| !feed.is_live());
+        // One that does not answer at once may be gone: another is tried beside it.
+        let now = self.now;
+        let trying = self.feeds.all.iter().any(|feed| !feed.is_live() && now.since(feed.since) < RETRY);
         if !trying && !self.try_spare(Aim::Standby) {
             self.seek();
         }

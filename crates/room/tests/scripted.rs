@@ -242,3 +242,25 @@ fn busiest_relay(world: &World<treehouse_room::Cheap>) -> usize {
     assert!(primaries(&relay) > 0, "somebody relays");
     relay
 }
+
+/// The nearest that a test comes to a crowded room: everyone may feed three, and most slots are taken.
+#[test]
+fn nobody_in_a_crowded_room_waits_long_when_relays_leave_and_die() {
+    let mut world = room_of(80, Protection::Off, 5);
+    world.uncovered_max = Duration::from_secs(3);
+    for round in 0..6 {
+        let relay = busiest_relay(&world);
+        let from = world.now;
+        if round % 2 == 0 {
+            world.command(relay, Command::Leave)
+        } else {
+            world.crash(relay)
+        }
+        world.run_for(6 * SECOND);
+        let gaps = world.inside().into_iter().filter(|ix| *ix > 1).map(|ix| world.gap_max(ix, from, world.now));
+        let gap = gaps.max().expect("somebody is there");
+        // A leaver feeds on until its children have found others; a crash has to be noticed first.
+        let bound = if round % 2 == 0 { 250 } else { 1000 };
+        assert!(gap < Duration::from_millis(bound), "round {round}: {gap:?}");
+    }
+}

@@ -402,10 +402,13 @@ impl Directory {
     /// Feeds to children that a member gives out of its slots: room is kept for standbys.
     ///
     /// Under `all` every member takes two feeds, so half the slots are for standbys; an odd slot goes to a child, since
-    /// leaves have slots for standbys too. Otherwise one slot stays free for a neighbour that repairs.
-    fn children_max(&self, slots: u32) -> u32 {
+    /// leaves have slots for standbys too. Otherwise one slot stays free for a neighbour that repairs; of a root a quarter,
+    /// since the relays right below one root have nobody but the other to stand by for them.
+    fn children_max(&self, member: &Member) -> u32 {
+        let slots = u32::from(member.profile.children_max);
         match self.protection {
             Protection::All => slots.div_ceil(2),
+            Protection::Relays if member.rank.depth == 0 => slots.saturating_sub(slots.div_ceil(4)).max(slots.min(1)),
             Protection::Relays | Protection::Off => slots.saturating_sub(1).max(slots.min(1)),
         }
     }
@@ -415,7 +418,7 @@ impl Directory {
         let slots = u32::from(member.profile.children_max);
         let (children, live, _) = self.load(member);
         let taken = (children + live).max(u32::from(member.reported));
-        slots.saturating_sub(taken).min(self.children_max(slots).saturating_sub(children))
+        slots.saturating_sub(taken).min(self.children_max(member).saturating_sub(children))
     }
 
     /// Whether a member has any slot, those kept for standbys included.

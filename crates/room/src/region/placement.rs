@@ -17,7 +17,7 @@ use super::{
     RESERVED,
     directory::{Among, Directory, Member, Presence, Slot},
 };
-use crate::{api::Offence, coordinates::Coordinate, room::Room, time::Instant};
+use crate::{api::Offence, config::Protection, coordinates::Coordinate, room::Room, time::Instant};
 
 /// Candidates that a member measures which knows where it is; one of them is drawn at random.
 const OFFERED: usize = 3;
@@ -25,6 +25,11 @@ const OFFERED: usize = 3;
 const SPARES: usize = 3;
 /// Standbys among which the one that shares least with the parent is taken.
 const STANDBYS: usize = 12;
+/// What it is worth that a standby shares no relay with the parent's path, hangs from another root, and is no standby of a
+/// sibling, in microseconds: a standby that is far away is heard when it takes over.
+const OVERLAPS_US: u32 = 300_000;
+const SAME_ROOT_US: u32 = 40_000;
+const SIBLING_US: u32 = 20_000;
 /// A member that has not answered an offer after this is placed without.
 const ANSWER: Duration = Duration::from_secs(3);
 /// A member that did not work out for another is not proposed to it again for this long.
@@ -143,6 +148,7 @@ impl View<'_> {
         let avoids = |of: &Member| self.member.avoids(&of.node, self.now);
         let fits = |slot: Slot, of: &Member| slot != parent && self.fits(slot, of) && !avoids(of);
         let found = self.directory.best(Among::Standby, self.slot, STANDBYS, self.now, fits);
+        let live = self.member.is_relay() || self.directory.protection() == Protection::All;
         let key = |(score_us, slot): &(u32, Slot)| {
             // Relays can only stand behind those that come before them: the roots' slots are for them.
             let is_root = *slot == Slot::SELF || Some(*slot) == self.co_root;
@@ -151,7 +157,12 @@ impl View<'_> {
             let overlaps = self.directory.above(*slot).any(|above| shared.contains(&above));
             // Children of one parent that share a standby would all fall on it at once.
             let siblings = taken.iter().filter(|standby| *standby == slot).count();
-            (unfit, overlaps, self.root_of(*slot) == root, siblings, *score_us, *slot)
+            let same_root = self.root_of(*slot) == root;
+            let worse_us = OVERLAPS_US * u32::from(overlaps) + SAME_ROOT_US * u32::from(same_root);
+            let score_us = score_us.saturating_add(worse_us).saturating_add(SIBLING_US * siblings as u32);
+            // Live standbys spread over both roots, whatever that costs: the roots' slots would run out on one side.
+            let spread = if live { (overlaps, same_root, siblings) } else { (false, false, 0) };
+            (unfit, spread, score_us, *slot)
         };
         found.iter().min_by_key(|of| key(of)).map(|(_, slot)| *slot)
     }
