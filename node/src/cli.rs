@@ -1,9 +1,9 @@
 //! The command line. Its flags are a contract: scripts rely on them.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use treehouse_invite::Protection;
+use treehouse_invite::{Protection, UnknownProtection};
 
 use crate::duration;
 
@@ -20,6 +20,23 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// How well feeds are protected: a level, or `auto` for the strongest that spare capacity carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProtectionArg(pub Option<Protection>);
+
+impl FromStr for ProtectionArg {
+    type Err = UnknownProtectionArg;
+
+    fn from_str(word: &str) -> Result<Self, UnknownProtectionArg> {
+        if word == "auto" { Ok(ProtectionArg(None)) } else { Ok(ProtectionArg(Some(word.parse()?))) }
+    }
+}
+
+/// A word that names neither a level nor `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("protection must be one of off, relays, all, auto")]
+pub struct UnknownProtectionArg(#[from] UnknownProtection);
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -71,9 +88,10 @@ pub struct HostArgs {
     /// Write the invite to this file as well.
     #[arg(long, value_name = "FILE")]
     pub invite_file: Option<PathBuf>,
-    /// Who holds a second, live feed: nobody (off), members that feed others (relays), everyone (all).
-    #[arg(long, default_value = "all")]
-    pub protection: Protection,
+    /// Who holds a second, live feed: nobody (off), members that feed others (relays), everyone (all), or as many as the members'
+    /// uplinks carry at any time (auto).
+    #[arg(long, default_value = "auto")]
+    pub protection: ProtectionArg,
     /// What every node takes.
     #[command(flatten)]
     pub node: NodeArgs,
@@ -183,6 +201,11 @@ mod tests {
             panic!("host takes no argument")
         };
         assert_eq!((host.say.as_str(), host.hear.as_str()), ("mic", "speakers"));
+        assert_eq!(host.protection, ProtectionArg(None));
+        let Ok(Cli { command: Command::Host(host) }) = parse("treehouse host --protection relays") else {
+            panic!("it takes a level")
+        };
+        assert_eq!(host.protection, ProtectionArg(Some(Protection::Relays)));
         let Ok(Cli { command: Command::Join(join) }) = parse("treehouse join INVITE") else { panic!("join takes one") };
         assert_eq!((join.say.as_str(), join.hear.as_str()), ("none", "speakers"));
         let Ok(Cli { command: Command::Demo(demo) }) = parse("treehouse demo") else { panic!("demo takes none") };

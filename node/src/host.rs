@@ -52,7 +52,7 @@ pub async fn run(args: HostArgs) -> Result<(), Failure> {
     session.open(HostConfig {
         charter,
         charter_statement,
-        protection: args.protection,
+        protection: args.protection.0,
         media_seed,
         region_max: HostConfig::REGION_MAX_DEFAULT,
     })?;

@@ -84,7 +84,7 @@ fn a_hundred_members_hear_everything_on_a_quiet_network() {
         let expected = match protection {
             Protection::Off => 1.0..1.1,
             Protection::Relays => 1.05..1.6,
-            Protection::All => 1.8..2.1,
+            Protection::All | Protection::Auto => 1.8..2.1,
         };
         assert!(expected.contains(&copies), "{protection:?}: {copies}");
     }

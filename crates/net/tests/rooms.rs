@@ -68,7 +68,7 @@ async fn host(seed: u16, listen: &[&str], protection: Protection, children_max: 
     let host = HostConfig {
         charter,
         charter_statement,
-        protection,
+        protection: Some(protection),
         media_seed: Some([3; 32]),
         region_max: HostConfig::REGION_MAX_DEFAULT,
     };

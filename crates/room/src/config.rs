@@ -30,8 +30,8 @@ pub struct HostConfig {
     pub charter: Charter,
     /// The charter with its founder's signature, as it is handed to members.
     pub charter_statement: Statement,
-    /// How many members hold live standby feeds.
-    pub protection: Protection,
+    /// How many members hold live standby feeds; without it as many as spare capacity carries, at any time.
+    pub protection: Option<Protection>,
     /// Seed of the host's own media key; fresh for each session. None where the host never speaks.
     pub media_seed: Option<[u8; 32]>,
     /// Members of one region, the host's own or a hub's, from which its leader sends joiners on to hubs.

@@ -17,7 +17,7 @@
 //! # let title = Name::cleaned("An example");
 //! # let charter = Charter { founder, salt: [0; 16], title, policy: Policy::Social, successors: List::default() };
 //! # let charter_statement = charter.sign(&suite, &signer);
-//! # let host = HostConfig { charter, charter_statement, protection: Protection::Relays, media_seed: None, region_max: HostConfig::REGION_MAX_DEFAULT };
+//! # let host = HostConfig { charter, charter_statement, protection: Some(Protection::Relays), media_seed: None, region_max: HostConfig::REGION_MAX_DEFAULT };
 //! # let name = Name::cleaned("host");
 //! # let config = Config { identity_seed: [1; 32], random_seed: [2; 32], name, children_max: 8 };
 //! # let wall = UnixSeconds(1_800_000_000);

@@ -32,7 +32,7 @@ fn open(now: Instant) -> Result<(Room<Cheap>, Invite)> {
     let host = HostConfig {
         charter,
         charter_statement,
-        protection: Protection::Off,
+        protection: Some(Protection::Off),
         media_seed: Some([9; 32]),
         region_max: HostConfig::REGION_MAX_DEFAULT,
     };

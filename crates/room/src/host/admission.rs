@@ -45,13 +45,20 @@ impl<S: Suite> Room<S> {
         let known = self.region.as_ref().and_then(|region| region.directory.get(&from));
         let known = known.map(|member| (member.admission, member.chain));
         // The cheap checks come first: a full room verifies nothing.
-        if known.is_none() && !join.direct && !self.has_place(&join.profile) {
+        let full = known.is_none() && !join.direct && !self.has_place(&join.profile);
+        if full && !self.may_relax_protection() {
             return Err(Refusal::RoomFull);
         }
         let (wall, founder) = (self.wall, self.host);
         let grant =
             check_redemption(&self.suite, &self.room, &founder, &founder, &from, &join.chain, &join.proof, wall)
                 .map_err(|error: InviteError| error.refusal())?;
+        while full && !self.has_place(&join.profile) {
+            if !self.may_relax_protection() {
+                return Err(Refusal::RoomFull);
+            }
+            self.relax_protection();
+        }
         let Some(region) = &mut self.region else { return Err(Refusal::NotHost) };
         if let Some(hub) = region.hub.as_deref_mut() {
             let number = (grant.uses.is_empty() && hub.lease.is_valid(wall)).then(|| hub.admission()).flatten();

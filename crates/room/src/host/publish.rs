@@ -9,7 +9,7 @@ use treehouse_wire::{NodeId, Suite, limits::STAGE_MAX};
 use super::{TREE_OF_THREE_BELOW, TREE_OF_THREE_FROM};
 use crate::{
     api::RoomError,
-    region::{Member, Slot},
+    region::{Member, Slot, weaker},
     room::Room,
     timers::Timer,
 };
@@ -130,6 +130,45 @@ impl<S: Suite> Room<S> {
         if acting.tree_of_three != three {
             acting.tree_of_three = three;
             self.publish_soon();
+        }
+    }
+
+    /// Once a second: protects feeds as well as spare capacity allows, where nobody has said how well.
+    pub(crate) fn choose_protection(&mut self) {
+        let now = self.now;
+        let Some(region) = &mut self.region else { return };
+        let (present, slots, members) =
+            (region.directory.protection(), region.directory.slots(), region.directory.len());
+        let Some(auto) = &mut region.auto else { return };
+        let chosen = auto.choose(present, slots, members, now);
+        if chosen != present {
+            region.directory.protect(chosen, now);
+            self.publish_soon();
+        }
+    }
+
+    /// Whether the room could protect feeds less well of its own accord.
+    pub(crate) fn may_relax_protection(&self) -> bool {
+        let auto = self.region.as_ref().filter(|region| region.auto.is_some());
+        auto.is_some_and(|region| weaker(region.directory.protection()).is_some())
+    }
+
+    /// Somebody may come and there is no slot: the room protects feeds less well.
+    pub(crate) fn relax_protection(&mut self) {
+        let now = self.now;
+        let Some(region) = &mut self.region else { return };
+        if let Some(weaker) = weaker(region.directory.protection()) {
+            region.directory.protect(weaker, now);
+            self.publish_soon();
+        }
+    }
+
+    /// A hub reckons with the protection that the room state says.
+    pub(crate) fn follow_protection(&mut self) {
+        let (now, said) = (self.now, self.state.head().map(|state| state.protection));
+        let Some(region) = self.region.as_mut().filter(|region| region.hub.is_some()) else { return };
+        if let Some(said) = said.filter(|said| *said != region.directory.protection()) {
+            region.directory.protect(said, now);
         }
     }
 

@@ -52,6 +52,7 @@ impl<S: Suite> Room<S> {
         }
         self.keep_hubs();
         self.choose_co_root();
+        self.choose_protection();
         self.link_stage();
         self.beacon_due();
         if self.certificate_ends_soon() {

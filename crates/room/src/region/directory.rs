@@ -97,6 +97,8 @@ pub(crate) struct Member {
 struct Indexed {
     entry: Entry,
     open: u32,
+    /// All that it may give.
+    slots: u32,
     standby: bool,
     displaceable: bool,
 }
@@ -227,6 +229,8 @@ pub(crate) struct Directory {
     displaceable: Cells,
     /// Free slots for children in the region.
     open_slots: u32,
+    /// Feeds that its members may give in all.
+    slots: u32,
     protection: Protection,
     /// Newcomers in the order of their coming, until their probation is over.
     newcomers: VecDeque<(Instant, NodeId)>,
@@ -245,6 +249,7 @@ impl Directory {
             standby: Cells::default(),
             displaceable: Cells::default(),
             open_slots: 0,
+            slots: 0,
             protection,
             newcomers: VecDeque::new(),
         }
@@ -257,6 +262,19 @@ impl Directory {
 
     pub(crate) fn protection(&self) -> Protection {
         self.protection
+    }
+
+    /// Feeds that members can give in all, those given included.
+    pub(crate) fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// Protects feeds from now on as said. What that leaves of everyone's slots is reckoned anew.
+    pub(crate) fn protect(&mut self, protection: Protection, now: Instant) {
+        self.protection = protection;
+        for slot in 0..self.members.len() as u32 {
+            self.index(Slot(slot), now);
+        }
     }
 
     pub(crate) fn slot(&self, node: &NodeId) -> Option<Slot> {
@@ -461,6 +479,7 @@ impl Directory {
 
     fn unindex(&mut self, slot: Slot) {
         let Some(indexed) = self.at_mut(slot).and_then(|of| of.indexed.take()) else { return };
+        self.slots -= indexed.slots;
         if indexed.open > 0 {
             self.open.remove(indexed.entry, slot);
             self.open_slots -= indexed.open;
@@ -482,6 +501,7 @@ impl Directory {
             Indexed {
                 entry: Entry::new(&member.at.unwrap_or_default(), self.cost_us(slot, member, now)),
                 open,
+                slots: member.profile.children_max.into(),
                 standby: self.has_standby_slot(member),
                 displaceable: member.proven && open == 0 && member.children.iter().any(|child| leaf(&child)),
             }
@@ -491,6 +511,7 @@ impl Directory {
         }
         self.unindex(slot);
         if let Some(indexed) = indexed {
+            self.slots += indexed.slots;
             if indexed.open > 0 {
                 self.open.insert(indexed.entry, slot);
                 self.open_slots += indexed.open;

@@ -117,6 +117,7 @@ impl<S: Suite> Room<S> {
             return;
         }
         self.keep_hub();
+        self.follow_protection();
         self.keep_region();
         self.hand_over();
         self.start_handover();

@@ -6,6 +6,7 @@ pub(crate) mod cells;
 pub(crate) mod directory;
 mod hub;
 mod placement;
+mod protection;
 mod reports;
 mod survival;
 
@@ -19,6 +20,8 @@ use treehouse_wire::{
 };
 
 use crate::{config::Protection, coordinates::Coordinate, time::Instant};
+
+pub(crate) use protection::{Auto, weaker};
 
 pub(crate) use directory::{Directory, Member, Presence, Slot};
 pub(crate) use hub::{Handover, Hub, Shown, Sums};
@@ -44,6 +47,8 @@ pub(crate) struct Region {
     pub(crate) split: Option<Instant>,
     /// Members that were handed over of late, and to whom.
     pub(crate) moved: BTreeMap<NodeId, NodeId>,
+    /// Where the host did not say how well feeds are to be protected.
+    pub(crate) auto: Option<Auto>,
     next_admission: u32,
 }
 
@@ -52,7 +57,7 @@ impl Region {
     pub(crate) fn of_host(
         host: NodeId,
         profile: Profile,
-        protection: Protection,
+        protection: Option<Protection>,
         members_max: u32,
         now: Instant,
     ) -> Self {
@@ -60,7 +65,9 @@ impl Region {
         registry.rank = Rank::HOST;
         // The host is where coordinates begin.
         registry.at = Some(Coordinate::origin());
-        Region::new(registry, protection, members_max, now)
+        let mut region = Region::new(registry, protection.unwrap_or(Auto::FIRST), members_max, now);
+        region.auto = protection.is_none().then(Auto::default);
+        region
     }
 
     /// The region of a leader.
@@ -71,6 +78,7 @@ impl Region {
         Region {
             directory,
             members_max,
+            auto: None,
             hub: None,
             handover: None,
             split: None,

@@ -94,6 +94,8 @@ pub struct World<S: Suite> {
     pub index: BTreeMap<NodeId, Ix>,
     pub weather: Weather,
     pub protection: Protection,
+    /// The host chooses the protection by spare capacity.
+    pub auto: bool,
     pub invite: Option<Invite>,
     /// Members of one region.
     pub region_max: u32,
@@ -129,6 +131,7 @@ impl<S: Suite> World<S> {
             index: BTreeMap::new(),
             weather: CALM,
             protection,
+            auto: false,
             invite: None,
             region_max: HostConfig::REGION_MAX_DEFAULT,
             forwarded: 0,
@@ -227,7 +230,7 @@ impl<S: Suite> World<S> {
         let host = HostConfig {
             charter,
             charter_statement,
-            protection: self.protection,
+            protection: (!self.auto).then_some(self.protection),
             media_seed: None,
             region_max: self.region_max,
         };

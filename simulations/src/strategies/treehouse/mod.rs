@@ -48,10 +48,12 @@ pub enum Protection {
     Relays,
     /// Everyone.
     All,
+    /// As many as spare capacity carries, at any time.
+    Auto,
 }
 
 impl Protection {
-    /// All of them.
+    /// The levels themselves.
     pub const ALL: [Protection; 3] = [Protection::Off, Protection::Relays, Protection::All];
 
     /// Its name in scenarios and results.
@@ -60,15 +62,17 @@ impl Protection {
             Protection::Off => "off",
             Protection::Relays => "relays",
             Protection::All => "all",
+            Protection::Auto => "auto",
         }
     }
 
     /// The room's own name for it.
-    pub fn of_room(self) -> treehouse_room::Protection {
+    pub fn of_room(self) -> Option<treehouse_room::Protection> {
         match self {
-            Protection::Off => treehouse_room::Protection::Off,
-            Protection::Relays => treehouse_room::Protection::Relays,
-            Protection::All => treehouse_room::Protection::All,
+            Protection::Off => Some(treehouse_room::Protection::Off),
+            Protection::Relays => Some(treehouse_room::Protection::Relays),
+            Protection::All => Some(treehouse_room::Protection::All),
+            Protection::Auto => None,
         }
     }
 }
