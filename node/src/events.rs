@@ -84,6 +84,11 @@ pub enum Event {
         /// Members, the host among them.
         count: u32,
     },
+    /// This node is a hub: it admits and places members of its own region.
+    Leads {
+        /// From so many on it sends joiners to others.
+        members_max: u32,
+    },
     /// Host: a hand went up or down.
     Hand {
         /// Whose.
@@ -245,6 +250,7 @@ pub fn from_room(event: &RoomEvent, after_ms: u64, address: impl Fn(&Address) ->
         }
         RoomEvent::MemberLeft { peer, polite } => Event::MemberLeft { peer: peer_id(peer), polite: *polite },
         RoomEvent::Members(count) => Event::Members { count: *count },
+        RoomEvent::Leads { members_max } => Event::Leads { members_max: *members_max },
         RoomEvent::Hand { peer, name, raised } => {
             Event::Hand { peer: peer_id(peer), name: name.clone(), raised: *raised }
         }
