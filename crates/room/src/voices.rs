@@ -19,8 +19,8 @@ pub(crate) const FRAMES_OLD: u32 = 150;
 /// How long a packet can be replayed to a child that subscribes.
 pub(crate) const REPLAY: Duration = Duration::from_secs(2);
 /// How much of the beginning of a voice goes down the tree when it is let in: as much as passes while it challenges another
-/// ([`CHALLENGE`]), so that nothing is lost of it. What comes later than that a jitter buffer has no use for.
-const ONSET: Duration = CHALLENGE;
+/// ([`CHALLENGE`]), and until the beacon that lets it in has come, so that nothing is lost of it. What comes later than that a jitter buffer has no use for.
+const ONSET: Duration = CHALLENGE.saturating_add(Duration::from_millis(100));
 /// Packets in the replay ring: two seconds of twelve voices at one frame a packet. Past it the oldest go.
 const RING_MAX: usize = 1200;
 /// How long a root holds a single frame back for the packet of three that it would be in. Three frames are captured in 60 ms; what
