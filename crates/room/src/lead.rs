@@ -69,8 +69,16 @@ impl<S: Suite> Room<S> {
         self.host_link.closed = false;
     }
 
-    /// The leader is gone: the host knows another.
+    /// The leader is gone: the host knows another, and is asked at once where it is linked.
     pub(crate) fn leave_leader(&mut self) {
+        self.go_by_host();
+        if self.is_in() && self.links.is_up(&self.host) {
+            self.ask_admission();
+        }
+    }
+
+    /// The host is the one to ask from now on.
+    fn go_by_host(&mut self) {
         let host = self.host_contact();
         self.follow_leader(host.clone(), host);
         self.host_link.asked = false;
@@ -153,19 +161,25 @@ impl<S: Suite> Room<S> {
             if self.phase == Phase::Joining {
                 return self.join_failed(JoinFailure::TooManyRedirects);
             }
-            self.leave_leader();
+            self.go_by_host();
             return self.redial_later();
         }
         self.host_link.direct |= direct;
         let (me, now) = (self.me, self.now);
-        let usable = |contact: &Contact| contact.node != me && !self.links.is_shunned(&contact.node, now);
+        let usable = |contact: &Contact| {
+            contact.node != me && !self.links.is_shunned(&contact.node, now) && !self.has_failed(&contact.node)
+        };
         let mut contacts = leaders.into_vec();
         contacts.retain(usable);
-        if contacts.is_empty() {
-            self.host_link.entry = None;
+        if !contacts.is_empty() {
+            return self.enter(contacts);
+        }
+        self.host_link.entry = None;
+        if self.phase == Phase::Joining {
             return self.join_failed(JoinFailure::BadAnswer);
         }
-        self.enter(contacts);
+        self.go_by_host();
+        self.redial_later();
     }
 
     /// A parent passes on that the region has another leader; so does this member, to those whom it feeds.

@@ -124,10 +124,12 @@ impl<S: Suite> Room<S> {
 
     /// `Join` the first time, `Resume` for a member that has a certificate.
     pub(crate) fn ask_admission(&mut self) {
-        let (profile, direct) = (self.profile(), self.host_link.direct);
+        // A member that hears nothing is placed by whom it asks, and sent on to another leader later.
+        let direct = self.host_link.direct || self.is_in() && self.cut_since.is_some();
+        let profile = self.profile();
         let message = match (&self.certificate, &self.host_link.invite) {
             // What a hub certified is less than the invite may grant, which the host sees.
-            (Some(held), invite) if !(direct && held.lease.is_some() && invite.is_some()) => {
+            (Some(held), invite) if !(self.host_link.direct && held.lease.is_some() && invite.is_some()) => {
                 let lease = held.lease.as_deref().cloned();
                 Control::Resume { certificate: held.statement.clone(), lease, profile, direct }
             }

@@ -345,7 +345,7 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    fn has_failed(&self, node: &NodeId) -> bool {
+    pub(crate) fn has_failed(&self, node: &NodeId) -> bool {
         self.failed.iter().any(|(of, at)| of == node && self.now.since(*at) < FAILED)
     }
 

@@ -76,7 +76,8 @@ impl<S: Suite> Room<S> {
             self.leave_leader();
             self.host_link.closed = true;
             if self.links.is_up(&self.host) {
-                return self.ask_admission();
+                // It was asked; the hand follows when it has answered.
+                return;
             }
         }
         if claim.is_some() && self.is_in() && !self.links.is_up(&self.host) {

@@ -5,7 +5,12 @@ mod support;
 use std::{collections::BTreeMap, time::Duration};
 
 use support::{Ix, World};
-use treehouse_room::{Cheap, Event, Protection};
+use treehouse_invite::{Certificate, Lease, Role};
+use treehouse_room::{Cheap, Config, Event, Input, JoinConfig, JoinFailure, Offence, Output, Protection, Room};
+use treehouse_wire::{
+    Contact, Control, List, NodeId, Suite, UnixSeconds,
+    control::{Name, Purpose, Subscribe},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -54,4 +59,124 @@ fn a_large_room_is_led_by_hubs() {
     // Who has changed regions may be counted in both until the former one has not heard of it for 200 seconds.
     let counted = counts.next_back().expect("members came");
     assert!((151..=154).contains(&counted), "the host's count is the sum of the regions: {counted}");
+}
+
+#[test]
+fn members_of_a_hub_that_dies_hear_on_and_come_to_another() {
+    let mut world = regions(120, Protection::Relays, 2);
+    let before = led(&world);
+    let (hub, _) = before.iter().filter(|(ix, _)| **ix != 0).max_by_key(|(_, members)| **members).expect("a hub");
+    let id = world.nodes[*hub].id;
+    let orphans: Vec<Ix> = world.inside().into_iter().filter(|ix| world.room(*ix).view().leader == id).collect();
+    assert!(orphans.len() > 5, "it led some: {before:?}");
+    world.crash(*hub);
+    world.run_for(20 * SECOND);
+    let from = world.now;
+    world.run_for(3 * SECOND);
+    let to = world.now;
+    world.run_for(SECOND);
+    for ix in world.inside().into_iter().filter(|ix| *ix != 0) {
+        world.assert_heard(0, ix, from, to);
+    }
+    // Reviews bring the others to a new leader in their time; who needed something has one already.
+    world.run_for(120 * SECOND);
+    let left = orphans.iter().filter(|ix| **ix != *hub && world.is_alive(**ix));
+    let left = left.filter(|ix| world.room(**ix).view().leader == id).count();
+    assert!(left * 2 < orphans.len(), "{left} of {} still take the dead hub for their leader", orphans.len());
+}
+
+#[test]
+fn a_joiner_is_redirected_three_times_at_most() {
+    let mut world = World::new(3, Protection::Off);
+    world.open(4);
+    let invite = world.invite.clone().expect("the room is open");
+    let node = |number: u8| NodeId([number; 32]);
+    let contact = |number: u8| Contact { node: node(number), addresses: List::truncated([World::<Cheap>::address(9)]) };
+    let invite = invite.with_bootstrap([contact(1)]);
+    let config =
+        Config { identity_seed: [7; 32], random_seed: [8; 32], name: Name::cleaned("joiner"), children_max: 4 };
+    let mut room = Room::join(world.now, UnixSeconds(support::WALL), Cheap, config, JoinConfig { invite });
+    let mut failed = None;
+    for hop in 1..=4 {
+        assert_eq!(failed, None, "it follows redirect {hop}");
+        room.handle_input(world.now, Input::LinkUp { peer: node(hop) }).expect("a link");
+        let leaders = List::truncated([contact(hop + 1)]);
+        let bytes = Control::Redirect { leaders, direct: false }.to_bytes();
+        room.handle_input(world.now, Input::Control { from: node(hop), bytes: &bytes }).expect("a message");
+        let outputs: Vec<Output> = std::iter::from_fn(|| room.poll_output()).collect();
+        failed = outputs.iter().find_map(|output| match output {
+            Output::Event(Event::JoinFailed(why)) => Some(why.clone()),
+            _ => None,
+        });
+        let dials = outputs.iter().any(|output| matches!(output, Output::Dial { peer, .. } if *peer == node(hop + 1)));
+        assert!(dials || hop == 4, "redirect {hop} leads on");
+    }
+    assert_eq!(failed, Some(JoinFailure::TooManyRedirects));
+}
+
+#[test]
+fn a_redirect_from_one_that_was_not_asked_is_an_offence() {
+    let mut world = World::new(4, Protection::Off);
+    world.open(4);
+    let member = world.join(4);
+    world.run_for(3 * SECOND);
+    let other = world.join(4);
+    world.run_for(5 * SECOND);
+    let peer = [member, other].into_iter().find(|ix| *ix != 0 && world.nodes[*ix].links.len() > 1).expect("a link");
+    let from = *world.nodes[peer].links.keys().find(|ix| **ix != 0).expect("a link to a member");
+    let leaders = List::truncated([Contact { node: NodeId([9; 32]), addresses: List::default() }]);
+    world.slip_control(from, peer, &Control::Redirect { leaders, direct: false });
+    assert!(world.has_event(peer, |event| matches!(event, Event::Offence { kind: Offence::OutOfRole, .. })));
+}
+
+#[test]
+fn a_certificate_that_a_hub_had_no_right_to_sign_gets_no_feed() {
+    let mut world = regions(90, Protection::Off, 5);
+    let hub = led(&world).into_keys().find(|ix| *ix != 0).expect("a hub");
+    // A newcomer that the hub certifies beyond its lease: as a speaker, without the lease, or under one that it made.
+    let thief = world.join(0);
+    world.run_for(SECOND);
+    let signer = Cheap.signer(&world.nodes[hub].identity_seed);
+    let room = world.room(hub).id();
+    let wall = UnixSeconds(support::WALL);
+    let certificate = |role, admission| {
+        let expires = UnixSeconds(support::WALL + 7200);
+        let node = world.nodes[thief].id;
+        Certificate { node, role, admission, term: 0, issued: wall, expires, chain: [1; 32] }
+            .sign(&Cheap, &signer, &room)
+    };
+    let lease = Lease {
+        hub: world.nodes[hub].id,
+        region: 9,
+        role: Role::Listener,
+        first: 1_000_000,
+        quota: 10,
+        members_max: 30,
+        term: 0,
+        not_before: wall,
+        expires: UnixSeconds(support::WALL + 600),
+    };
+    let forged = lease.sign(&Cheap, &signer, &room);
+    let genuine = lease.sign(&Cheap, &Cheap.signer(&world.nodes[0].identity_seed), &room);
+    let shown = [
+        ("no lease", certificate(Role::Listener, 1_000_001), None),
+        ("a lease by the hub itself", certificate(Role::Listener, 1_000_001), Some(forged)),
+        ("a number behind the quota", certificate(Role::Listener, 1_000_010), Some(genuine.clone())),
+        ("a role above the lease's", certificate(Role::Speaker, 1_000_001), Some(genuine.clone())),
+    ];
+    let mut verdicts = Vec::new();
+    let allowed = ("what the lease allows", certificate(Role::Listener, 1_000_001), Some(genuine));
+    for (name, certificate, lease) in shown.into_iter().chain([allowed]) {
+        let purpose = Purpose::IdleStandby;
+        let from = List::default();
+        let request = Subscribe { certificate, lease, purpose, relay: None, adopts: None, replay: false, from };
+        world.slip_control(thief, 0, &Control::Subscribe(Box::new(request)));
+        let id = world.nodes[thief].id;
+        let children = world.room(0).view().children;
+        verdicts.push((name, children.iter().any(|(node, purpose)| *node == id && *purpose == Purpose::IdleStandby)));
+    }
+    let expected = ["no lease", "a lease by the hub itself", "a number behind the quota", "a role above the lease's"];
+    let mut expected: Vec<_> = expected.map(|name| (name, false)).into();
+    expected.push(("what the lease allows", true));
+    assert_eq!(verdicts, expected);
 }

@@ -88,10 +88,12 @@ impl<S: Suite> Room<S> {
             Err(error) => return self.send(from, &Control::Refused(refusal_of(error))),
         };
         let known = region.directory.contains(&from);
-        if let Some(hub) = self.moved_to(&from).filter(|hub| !known && !direct && hub.node != from) {
+        // A hub whose own leader is gone is placed by the host.
+        let leads = self.acting.as_ref().is_some_and(|acting| acting.hubs.contains(&from));
+        if let Some(hub) = self.moved_to(&from).filter(|hub| !known && !direct && !leads && hub.node != from) {
             return self.redirect(from, vec![hub], false);
         }
-        if !known && !direct && self.sends_on(true) {
+        if !known && !direct && !leads && self.sends_on(true) {
             let leaders = self.other_leaders();
             if !leaders.is_empty() {
                 return self.redirect(from, leaders, false);
@@ -142,6 +144,7 @@ impl<S: Suite> Room<S> {
         let name = profile.name.as_str().to_owned();
         let now = self.now;
         let Some((charter, host)) = self.charter_and_host() else { return };
+        let leads = self.acting.as_ref().is_some_and(|acting| acting.hubs.contains(&node));
         let Some(region) = &mut self.region else { return };
         let directory = &mut region.directory;
         let known = directory.get(&node).map(|member| (member.admission == admission, member.parent().is_some()));
@@ -157,6 +160,7 @@ impl<S: Suite> Room<S> {
                 let mut member = Member::new(node, profile, role, admission, chain, now);
                 // A member that comes from another registry has had a placement, and takes none that is not newer.
                 member.counter = 1;
+                member.leads = leads;
                 directory.insert(member, now);
             }
         }

@@ -63,6 +63,10 @@ impl Hubs {
         self.seats.contains_key(node)
     }
 
+    pub(crate) fn is_there(&self, node: &NodeId) -> bool {
+        self.seats.get(node).is_some_and(|seat| seat.lost.is_none())
+    }
+
     /// Members of all hubs' regions.
     pub(crate) fn members(&self) -> u32 {
         self.members

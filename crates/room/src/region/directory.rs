@@ -4,7 +4,7 @@
 //! worse happens. Every change of one member costs time in the number of its own neighbours only.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use treehouse_invite::{MediaClaim, Role, StageMember};
 use treehouse_wire::{
@@ -90,6 +90,8 @@ pub(crate) struct Member {
     /// Members that did not work out for it, and until when they are not proposed again.
     avoid: Vec<(NodeId, Instant)>,
     indexed: Option<Indexed>,
+    /// When it is looked at next, to see whether something that it was to do is overdue.
+    pub(super) look_at: Option<Instant>,
 }
 
 /// In which indexes a member stands, and the slots that it adds to the region.
@@ -140,6 +142,7 @@ impl Member {
             leads: false,
             avoid: Vec::new(),
             indexed: None,
+            look_at: None,
         }
     }
 
@@ -234,6 +237,8 @@ pub(crate) struct Directory {
     protection: Protection,
     /// Newcomers in the order of their coming, until their probation is over.
     newcomers: VecDeque<(Instant, NodeId)>,
+    /// When members are looked at next: nobody walks over all of them.
+    pub(super) looks: BTreeSet<(Instant, Slot)>,
 }
 
 impl Directory {
@@ -252,6 +257,7 @@ impl Directory {
             slots: 0,
             protection,
             newcomers: VecDeque::new(),
+            looks: BTreeSet::new(),
         }
     }
 
@@ -289,7 +295,7 @@ impl Directory {
         self.members.get(slot.0 as usize)?.as_ref()
     }
 
-    fn at_mut(&mut self, slot: Slot) -> Option<&mut Member> {
+    pub(super) fn at_mut(&mut self, slot: Slot) -> Option<&mut Member> {
         self.members.get_mut(slot.0 as usize)?.as_mut()
     }
 
@@ -305,11 +311,6 @@ impl Directory {
     /// Free slots for children.
     pub(crate) fn open_slots(&self) -> u32 {
         self.open_slots
-    }
-
-    /// Members without the registry.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter().skip(1).flatten()
     }
 
     /// Changes a member, and sees to the indexes.
@@ -348,6 +349,9 @@ impl Directory {
         self.set_standby(slot, None, now);
         self.unindex(slot);
         let member = self.members.get_mut(slot.0 as usize)?.take()?;
+        if let Some(at) = member.look_at {
+            self.looks.remove(&(at, slot));
+        }
         for child in &member.children {
             if let Some(child) = self.at_mut(*child) {
                 child.parent = None;
@@ -494,6 +498,7 @@ impl Directory {
 
     /// Puts a member where it belongs in the indexes.
     pub(crate) fn index(&mut self, slot: Slot, now: Instant) {
+        self.look_later(slot);
         let Some(member) = self.at(slot) else { return };
         let indexed = self.may_feed(slot, member).then(|| {
             let open = if member.proven { self.open_slots_of(member) } else { 0 };

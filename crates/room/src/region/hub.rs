@@ -290,7 +290,9 @@ impl<S: Suite> Room<S> {
     /// Who leads a member that was handed over of late.
     pub(crate) fn moved_to(&self, node: &NodeId) -> Option<Contact> {
         let region = self.region.as_ref()?;
-        region.directory.get(region.moved.get(node)?).filter(|hub| hub.leads).map(Member::contact)
+        let hub = region.directory.get(region.moved.get(node)?).filter(|hub| hub.leads && hub.is_there())?;
+        let lost = self.acting.as_ref().is_some_and(|acting| !acting.hubs.is_there(&hub.node));
+        (!lost).then(|| hub.contact())
     }
 
     /// Leaders that have room for a joiner, as far as this one knows.

@@ -5,6 +5,7 @@
 pub(crate) mod cells;
 pub(crate) mod directory;
 mod hub;
+mod overdue;
 mod placement;
 mod protection;
 mod reports;
@@ -32,6 +33,8 @@ const LOST: Duration = Duration::from_secs(15);
 const SILENT: Duration = Duration::from_secs(200);
 /// A placement reserves its slots for this long.
 const RESERVED: Duration = Duration::from_secs(5);
+/// A member that has not answered an offer after this is placed without.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// A registry's own state.
 #[derive(Debug)]

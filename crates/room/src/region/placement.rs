@@ -14,7 +14,7 @@ use treehouse_wire::{
 };
 
 use super::{
-    RESERVED,
+    ANSWER, RESERVED,
     directory::{Among, Directory, Member, Presence, Slot},
 };
 use crate::{api::Offence, config::Protection, coordinates::Coordinate, room::Room, time::Instant};
@@ -30,8 +30,6 @@ const STANDBYS: usize = 12;
 const OVERLAPS_US: u32 = 300_000;
 const SAME_ROOT_US: u32 = 40_000;
 const SIBLING_US: u32 = 20_000;
-/// A member that has not answered an offer after this is placed without.
-const ANSWER: Duration = Duration::from_secs(3);
 /// A member that did not work out for another is not proposed to it again for this long.
 const FAILED: Duration = Duration::from_secs(10);
 /// And one that it could not even reach for this long.
@@ -333,6 +331,11 @@ impl<S: Suite> Room<S> {
             })
             .is_none()
         {
+            // It was handed over, and does not know it yet.
+            let leaders = self.moved_to(&from).map_or_else(|| self.other_leaders(), |hub| vec![hub]);
+            if !leaders.is_empty() {
+                self.redirect(from, leaders, false);
+            }
             return;
         }
         self.forget_failed_feeds(from, failed);
@@ -444,7 +447,8 @@ impl<S: Suite> Room<S> {
         let Some(region) = &mut self.region else { return };
         region.directory.age(now);
         let (mut unplaced, mut silent, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-        for member in region.directory.iter() {
+        for slot in region.directory.overdue(now) {
+            let Some(member) = region.directory.at(slot) else { continue };
             if member.placed_at.is_some_and(|at| now.since(at) > RESERVED) {
                 unplaced.push(member.node);
             }

@@ -75,7 +75,8 @@ impl<S: Suite> World<S> {
             let since = *self.nodes[ix].uncovered_since.get_or_insert(now);
             if now.since(since) > self.uncovered_max {
                 let view = self.room(ix).view();
-                panic!("at {now:?} node {ix} has been without a feed since {since:?}: {view:#?}");
+                let events: Vec<_> = self.nodes[ix].events.iter().rev().take(12).collect();
+                panic!("at {now:?} node {ix} has been without a feed since {since:?}: {view:#?} {events:#?}");
             }
         }
     }
