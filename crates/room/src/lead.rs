@@ -64,6 +64,7 @@ impl<S: Suite> Room<S> {
     /// Goes by a leader from now on.
     pub(crate) fn follow_leader(&mut self, leader: Contact, host: Contact) {
         let by_invite = self.host_link.invite.iter().flat_map(Invite::bootstrap).any(|of| of.node == self.host);
+        self.host_link.led_by_hub |= leader.node != self.host;
         let plain = leader.node == self.host && by_invite;
         self.host_link.lead = (!plain).then(|| Arc::new(Lead { leader, host }));
         self.host_link.closed = false;
@@ -118,6 +119,13 @@ impl<S: Suite> Room<S> {
         }
     }
 
+    /// What only a leader may say came from another: an offence, unless it may have been this member's a moment ago.
+    pub(crate) fn not_my_leader(&mut self, from: NodeId) {
+        if !self.host_link.led_by_hub || self.is_host() {
+            self.offended(from, Offence::OutOfRole);
+        }
+    }
+
     /// Whether this peer is one of those being dialled; it is the leader from now on.
     pub(crate) fn entered(&mut self, peer: &NodeId) -> bool {
         let Some(entry) = &mut self.host_link.entry else { return false };
@@ -151,7 +159,7 @@ impl<S: Suite> Room<S> {
     /// The one that was asked sends this node on.
     pub(crate) fn redirected(&mut self, from: NodeId, leaders: List<Contact, LEADERS_MAX>, direct: bool) {
         if from != self.registry() || self.is_host() {
-            return self.offended(from, Offence::OutOfRole);
+            return self.not_my_leader(from);
         }
         self.host_link.asked = false;
         let entry = self.host_link.entry.get_or_insert_default();

@@ -10,7 +10,7 @@ use treehouse_wire::{
 };
 
 use crate::{
-    api::{Event, JoinFailure, Offence},
+    api::{Event, JoinFailure},
     feeds::Aim,
     lead::{Entry, Lead},
     room::{Phase, Room},
@@ -66,6 +66,8 @@ pub(crate) struct HostLink {
     pub(crate) closed: bool,
     /// It is the host itself that this member belongs to, for it speaks or holds an invite that a hub cannot redeem.
     pub(crate) direct: bool,
+    /// It has had a hub for a leader: one that led it before may still answer.
+    pub(crate) led_by_hub: bool,
     status_at: Instant,
 }
 
@@ -76,6 +78,7 @@ impl HostLink {
             lead: None,
             entry: None,
             direct: false,
+            led_by_hub: false,
             admitted: None,
             redial_ms: REDIAL_MIN_MS,
             asked: false,
@@ -148,7 +151,7 @@ impl<S: Suite> Room<S> {
 
     pub(crate) fn admitted(&mut self, from: NodeId, admitted: Admitted) {
         if from != self.registry() || self.is_host() || !self.host_link.asked {
-            return self.offended(from, Offence::OutOfRole);
+            return self.not_my_leader(from);
         }
         self.host_link.asked = false;
         // One that says goodbye is no member any more, and has nothing to say to its host.
@@ -211,7 +214,7 @@ impl<S: Suite> Room<S> {
 
     pub(crate) fn refused(&mut self, from: NodeId, refusal: Refusal) {
         if from != self.registry() || self.is_host() {
-            return self.offended(from, Offence::OutOfRole);
+            return self.not_my_leader(from);
         }
         self.host_link.asked = false;
         // A member that is refused its return may try its invite again, once the certificate is out of the way.

@@ -349,7 +349,7 @@ impl<S: Suite> Room<S> {
     fn host_says(&mut self, from: NodeId, message: Control) {
         let leads = from == self.registry() && !matches!(message, Control::StageContact(_));
         if !leads && from != self.host || self.is_host() {
-            return self.offended(from, Offence::OutOfRole);
+            return self.not_my_leader(from);
         }
         match message {
             // What the host said while a hub took over is of before.
