@@ -60,6 +60,8 @@ pub struct Upstream {
     pub depth: u8,
     /// It feeds the tree itself.
     pub root: bool,
+    /// Term and version of the room state that it has.
+    pub state: (u16, u32),
 }
 
 impl<S: Suite> Room<S> {
@@ -75,6 +77,7 @@ impl<S: Suite> Room<S> {
             standby: feed(|purpose| matches!(purpose, Purpose::LiveStandby | Purpose::IdleStandby), true),
             depth,
             root: self.is_root(),
+            state: self.state.id(),
         }
     }
 

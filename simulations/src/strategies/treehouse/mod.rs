@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use treehouse_invite::Invite;
-use treehouse_room::{Cheap, Command, HostConfig, Input, Instant, JoinConfig, Room, Upstream};
+use treehouse_room::{Cheap, Command, HostConfig, Input, Instant, JoinConfig, Pool, Room, Upstream};
 use treehouse_wire::{Address, Bytes, Contact, Header, List, NodeId, Suite, UnixSeconds, VoiceId};
 
 use crate::{
@@ -128,8 +128,9 @@ struct Member<S: Suite> {
     feeds_others: bool,
     /// What its room lived on when flow mode last looked.
     upstream: Upstream,
-    /// Members that it sends ticks.
+    /// Members that it sends ticks, and those among them that it sends packets.
     ticked: u16,
+    fed: u16,
     voice: Option<Box<Voice>>,
 }
 
@@ -151,6 +152,8 @@ pub struct Treehouse<S: Suite = Cheap> {
     /// What has been played since the last input.
     played: Vec<(NodeIx, u32)>,
     kinds: Kinds,
+    /// Room states, each held once.
+    pool: Pool,
 }
 
 /// What travels over a link.
@@ -213,6 +216,7 @@ impl<S: Suite> Treehouse<S> {
             turns: voice::turns(&plan.talk),
             played: Vec::new(),
             kinds: Kinds::default(),
+            pool: Pool::default(),
         }
     }
 
@@ -270,6 +274,7 @@ impl<S: Suite> Treehouse<S> {
             feeds_others: false,
             upstream: Upstream::default(),
             ticked: 0,
+            fed: 0,
             voice,
         });
         self.input(net, node, Input::Listening(listening));

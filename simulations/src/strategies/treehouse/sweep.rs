@@ -5,7 +5,7 @@
 
 use rand::RngExt;
 use rand_distr::{Distribution, Exp1};
-use treehouse_room::{Input, Room};
+use treehouse_room::Input;
 use treehouse_wire::{Suite, control::Purpose};
 
 use super::{Timer, Treehouse};
@@ -55,30 +55,40 @@ impl<S: Suite> Treehouse<S> {
     /// Tells the engine whom a node feeds now.
     pub(super) fn see_children(&mut self, net: &mut Net<Self>, node: NodeIx, ticked: usize) {
         let Some(room) = self.member(node).and_then(|member| member.room.as_deref()) else { return };
-        let children = room.fed().iter().filter_map(|child| self.index.get(child).copied()).collect();
-        net.feeds(node, children);
+        let children: Vec<NodeIx> = room.fed().iter().filter_map(|child| self.index.get(child).copied()).collect();
+        let small = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
         if let Some(member) = self.member_mut(node) {
-            member.ticked = u16::try_from(ticked).unwrap_or(u16::MAX);
+            (member.ticked, member.fed) = (small(ticked), small(children.len()));
         }
+        net.feeds(node, children);
         self.see_regular(net, node);
     }
 
-    /// While somebody speaks each child and standby gets a tick a second, whose path grows with the depth, and pings each of its
-    /// feeds now and then.
+    /// What goes out while somebody speaks and nothing changes: a tick a second to each child and standby, whose path grows with
+    /// the depth; pings; and ticks of feeds that are silent for as long as a packet of three frames lasts, which jitter makes of
+    /// every second packet.
     fn see_regular(&self, net: &mut Net<Self>, node: NodeIx) {
         let Some(member) = self.member(node) else { return };
+        let media = net.plan().media;
+        let packet_us = media.frame_us * u64::from(media.frames_per_packet);
+        let late = if packet_us < LIVE_US || net.plan().jitter_us == 0 { 0 } else { 500_000 / packet_us as u32 };
         let tick_bytes = TICK_BYTES + 4 * (u32::from(member.upstream.depth) + 1);
-        net.regular(node, u32::from(member.ticked) * (tick_bytes + PING_BYTES_PER_S));
+        let (ticked, fed) = (u32::from(member.ticked), u32::from(member.fed));
+        net.regular(node, ticked * (tick_bytes + PING_BYTES_PER_S) + fed * late * tick_bytes);
     }
 
     /// Tells the engine where a node is now, if that has changed.
     pub(super) fn see_place(&mut self, net: &mut Net<Self>, node: NodeIx) {
-        let Some(member) = self.member_mut(node) else { return };
-        let Some(upstream) = member.room.as_deref().map(Room::upstream) else { return };
+        let Some(member) = self.members.get_mut(node.index()).and_then(Option::as_mut) else { return };
+        let Some(room) = member.room.as_deref_mut() else { return };
+        let upstream = room.upstream();
         if member.upstream == upstream {
             return;
         }
-        let was_root = std::mem::replace(&mut member.upstream, upstream).root;
+        let before = std::mem::replace(&mut member.upstream, upstream);
+        if before.state != upstream.state {
+            room.share(&mut self.pool);
+        }
         let place = Place {
             parent: upstream.parent.and_then(|parent| self.index.get(&parent).copied()),
             standby: upstream.standby.and_then(|standby| self.index.get(&standby).copied()),
@@ -86,7 +96,7 @@ impl<S: Suite> Treehouse<S> {
         };
         net.placed(node, place);
         self.see_regular(net, node);
-        if was_root != upstream.root {
+        if before.root != upstream.root {
             net.co_root(node, upstream.root);
         }
     }
