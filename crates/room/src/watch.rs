@@ -21,8 +21,8 @@ const RELEASE: Duration = Duration::from_secs(2);
 const HOLD: Duration = Duration::from_millis(500);
 /// A request for a feed fails after this; it is longer where another feed carries meanwhile.
 const ASKED: Duration = Duration::from_secs(1);
-/// A relay that has found no feed after this becomes a leaf.
-const SCATTER: Duration = Duration::from_secs(2);
+/// A relay that has found no feed after this becomes a leaf: its children have held still for 500 ms and look elsewhere by then.
+const SCATTER: Duration = Duration::from_millis(750);
 /// While nothing carries, this member looks for another feed this often.
 const RETRY: Duration = Duration::from_millis(250);
 /// Time to make a link while nothing else carries.
