@@ -104,8 +104,9 @@ impl Children {
         self.map.iter().all(|(_, child)| child.purpose != Purpose::Provisional && child.makes_way.is_none())
     }
 
+    /// Feeds in slots that end soon: to leaves that make way, and to children that leave.
     pub(crate) fn making_way(&self) -> usize {
-        self.map.iter().filter(|(_, child)| child.makes_way.is_some()).count()
+        self.map.iter().filter(|(_, child)| child.makes_way.is_some() && counts(child.purpose)).count()
     }
 
     pub(crate) fn has_provisional_slot(&self) -> bool {
