@@ -79,6 +79,8 @@ async fn host(seed: u16, listen: &[&str], protection: Protection, children_max: 
 /// A listener, and the frames it hears with the times at which they were verified.
 struct Listener {
     node: NodeId,
+    /// Where it can be reached.
+    contact: Contact,
     handle: Handle,
     heard: Arc<Mutex<BTreeMap<u32, Instant>>>,
     twice: Arc<AtomicU32>,
@@ -88,6 +90,7 @@ impl Listener {
     async fn join(seed: u16, listen: &[&str], invite: &Invite, children_max: u8) -> Listener {
         let endpoint = endpoint(seed, listen).await;
         let node = endpoint.node_id();
+        let contact = Contact { node, addresses: List::truncated(endpoint.addresses().iter().cloned()) };
         let heard = Arc::new(Mutex::new(BTreeMap::new()));
         let twice = Arc::new(AtomicU32::new(0));
         let (frames, doubles) = (Arc::clone(&heard), Arc::clone(&twice));
@@ -101,7 +104,7 @@ impl Listener {
         };
         let join = JoinConfig { invite: invite.clone() };
         let handle = endpoint.run(|now| Room::join(now, wall(), Shipped, config(seed, children_max), join), play);
-        Listener { node, handle, heard, twice }
+        Listener { node, contact, handle, heard, twice }
     }
 
     async fn admitted(&mut self) {
@@ -174,6 +177,26 @@ async fn a_listener_hears_every_frame_of_its_host_over_quic() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_hears_every_frame_of_its_host_over_tcp() {
     hears_a_host(TCP).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_joiner_comes_by_the_address_of_any_member() {
+    let (mut host, invite) = host(1, &[QUIC], Protection::Off, 8).await;
+    let mut first = Listener::join(2, &[QUIC], &invite, 4).await;
+    first.admitted().await;
+    until(&mut host, "the first member", |event| matches!(event, Event::MemberJoined { .. })).await;
+    // The second one's invite names the first alone, which sends it on to the host.
+    let by_member = invite.with_bootstrap([first.contact.clone()]);
+    let mut second = Listener::join(3, &[QUIC], &by_member, 0).await;
+    second.admitted().await;
+    let node = second.node;
+    until(&mut host, "the second", |event| matches!(event, Event::MemberJoined { peer, .. } if *peer == node)).await;
+    speak(&host.captured(), 0..150).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let heard = second.first().expect("something is heard");
+    assert!(heard < 50, "the first frame heard is {heard}");
+    assert_eq!(second.missing(heard..150), []);
+    host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
