@@ -109,7 +109,8 @@ impl<S: Suite> Room<S> {
         }
         if self.frames_per_packet() != FramesPerPacket::Three || !for_stage {
             self.pass_on(&from, &speaker, &packet);
-        } else if !is_part {
+        } else if !is_part && self.is_root() {
+            // To the rest of the stage the packet of three comes down the tree, later than it would be waited for here.
             self.hold_back(packet);
         }
     }

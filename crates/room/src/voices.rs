@@ -26,6 +26,8 @@ const RING_MAX: usize = 1200;
 /// How long a root holds a single frame back for the packet of three that it would be in. Three frames are captured in 60 ms; what
 /// has not come together then is the end of a talkspurt.
 pub(crate) const WHOLE: Duration = Duration::from_millis(60);
+/// How far back single frames that wait are looked for: longer than the timer that sends them can be late.
+const LOOK_BACK: Duration = Duration::from_millis(500);
 /// Packets of unknown voices that wait for the room state. Past it the oldest go.
 const HELD_MAX: usize = 64;
 /// Voices remembered after they left the stage. Past it the oldest go.
@@ -209,7 +211,7 @@ impl<S: Suite> Voices<S> {
 
     /// What came in the last moment, newest first.
     fn last_kept(&mut self, now: Instant) -> impl Iterator<Item = &mut Kept> {
-        self.ring.iter_mut().rev().take_while(move |kept| now.since(kept.at) <= 2 * WHOLE)
+        self.ring.iter_mut().rev().take_while(move |kept| now.since(kept.at) <= LOOK_BACK)
     }
 
     /// Holds a single frame back for the packet of three that it would be in; when that is not to be waited for any more.
