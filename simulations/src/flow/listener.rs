@@ -99,7 +99,7 @@ impl Media {
     /// Accounts for what a member has heard by its present ways.
     fn hear_until(&mut self, node: NodeIx, until_us: u64, out: &mut Outcome) {
         let (ways, mark_us) = (self.nodes[node.index()].ways, self.nodes[node.index()].listener.mark_us);
-        if !self.nodes[node.index()].listener.present || node == NodeIx::HOST || !ways.any() || until_us <= mark_us {
+        if !self.nodes[node.index()].listener.present || !ways.any() || until_us <= mark_us {
             return;
         }
         let (mut first, mut last) = (None, None);
@@ -233,7 +233,7 @@ impl Media {
         listener.present = false;
         let from_us = listener.due_from_us();
         let listener = *listener;
-        if from_us >= until_us || node == NodeIx::HOST {
+        if from_us >= until_us {
             return;
         }
         out.listened_us += until_us - from_us;
