@@ -339,7 +339,15 @@ impl<S: Suite> Room<S> {
             return;
         }
         self.forget_failed_feeds(from, failed);
-        if review { self.review(from) } else { self.place(from, false) }
+        if review {
+            return self.review(from);
+        }
+        // Who is fed by nobody hears of no change either: a co-root that was cut off may be none any more.
+        let parent = self.region.as_ref().and_then(|region| region.directory.get(&from)?.parent());
+        if parent.is_none() {
+            self.send_state(from);
+        }
+        self.place(from, false);
     }
 
     fn forget_failed_feeds(&mut self, node: NodeId, failed: &[NodeId]) {
