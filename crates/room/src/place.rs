@@ -44,6 +44,7 @@ impl<S: Suite> Room<S> {
         let addresses = List::truncated(self.addresses.iter().cloned());
         let adopts = placement.adopts.map(|leaf| (placement.parent.node, Adoption { leaf, addresses }));
         self.adopting = adopts.map(Box::new);
+        self.scatter_if_cut();
         let parent = placement.parent.node;
         self.give_up_attempts(&parent);
         self.establish(placement.parent, Aim::Primary);

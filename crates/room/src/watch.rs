@@ -21,8 +21,8 @@ const RELEASE: Duration = Duration::from_secs(2);
 const HOLD: Duration = Duration::from_millis(500);
 /// A request for a feed fails after this; it is longer where another feed carries meanwhile.
 const ASKED: Duration = Duration::from_secs(1);
-/// A relay that has found no feed after this becomes a leaf: its children have held still for 500 ms and look elsewhere by then.
-const SCATTER: Duration = Duration::from_millis(750);
+/// A relay that has found no feed after this becomes a leaf.
+const SCATTER: Duration = Duration::from_secs(2);
 /// While nothing carries, this member looks for another feed this often.
 const RETRY: Duration = Duration::from_millis(250);
 /// Time to make a link while nothing else carries.
@@ -178,6 +178,15 @@ impl<S: Suite> Room<S> {
             self.scatter();
         }
         self.make_standby_carry();
+    }
+
+    /// A registry answers while nothing carries: a relay whose children do not hold still any more becomes a leaf now, since
+    /// as one it can be placed anywhere. Without an answer the children are better kept: nobody would place them either.
+    pub(crate) fn scatter_if_cut(&mut self) {
+        let cut = self.cut_since.is_some_and(|since| self.now.since(since) >= HOLD);
+        if cut && !self.children.is_empty() {
+            self.scatter();
+        }
     }
 
     /// Lets all children go: they hear nothing by this node anyway, and as a leaf it may be fed by anyone, where a relay
