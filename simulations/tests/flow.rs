@@ -1,5 +1,7 @@
 //! Flow mode: what is computed over spans of time against what can be reckoned by hand, and against itself.
 
+#[path = "support/crash.rs"]
+mod crash;
 mod support;
 
 use std::sync::Arc;
@@ -15,7 +17,6 @@ use treehouse_sim::{
         self, Name, Settings,
         treehouse::{self, Protection, Treehouse},
     },
-    strategy::Strategy,
 };
 
 const SECOND_US: u64 = 1_000_000;
@@ -62,37 +63,17 @@ fn a_hundred_members_hear_everything_on_a_quiet_network() {
 
 /// The busiest relay crashes: what its subtree loses under a protection.
 fn kill_a_relay(protection: Protection) -> (NodeIx, Outcome) {
-    let long = || room(100, 60_000, 45 * SECOND_US);
-    let plan = Arc::new(long());
-    let mut engine = start(&plan, protection);
-    engine.run_until(33 * SECOND_US);
-    let parent = |node: u32| engine.strategy().place(NodeIx(node)).parent;
-    let children = |relay: u32| (1..100).filter(|node| parent(*node) == Some(NodeIx(relay))).count();
-    let relay = NodeIx((1..100).max_by_key(|relay| children(*relay)).expect("there are members"));
-    assert!(children(relay.0) >= 2, "{relay:?}");
-    let mut plan = long();
-    plan.nodes[relay.index()].leaves_us = Some(33 * SECOND_US);
-    plan.nodes[relay.index()].departure = Departure::Crash;
-    (relay, run(plan, protection))
+    crash::kill_a_relay(|| room(100, 60_000, 45 * SECOND_US), |plan| start(plan, protection))
 }
 
 #[test]
 fn with_live_standbys_a_relay_s_crash_loses_nothing() {
-    let (relay, outcome) = kill_a_relay(Protection::All);
-    for (number, node) in outcome.nodes.iter().enumerate().skip(1).filter(|(number, _)| *number != relay.index()) {
-        assert_eq!(node.on_time, node.due, "{number} {node:?}");
-    }
-    assert_eq!(outcome.outages, []);
-    assert!(outcome.counts["suspicions_silent"] > 0, "its children have noticed: {:?}", outcome.counts);
+    crash::assert_nothing_is_lost(kill_a_relay(Protection::All));
 }
 
 #[test]
 fn without_them_it_makes_an_outage_of_less_than_a_second() {
-    let (_, outcome) = kill_a_relay(Protection::Off);
-    assert!(!outcome.outages.is_empty(), "a crash without a live standby is heard: {:?}", outcome.counts);
-    let longest = outcome.outages.iter().map(|outage| outage.length_us).max();
-    assert!(longest.is_some_and(|length_us| length_us < SECOND_US), "{:?}", outcome.outages);
-    assert!(outcome.repairs.count() > 0);
+    crash::assert_the_outage_is_short(kill_a_relay(Protection::Off));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Treehouse in packet mode: rooms of the kind that ships, over the engine's network.
 
+#[path = "support/crash.rs"]
+mod crash;
 mod support;
 
 use std::sync::Arc;
@@ -96,37 +98,17 @@ fn kill_a_relay(protection: Protection) -> (NodeIx, Outcome) {
     // where nobody should, the tree is deeper, and shorter ways bring all in time through it.
     let way_us = if protection == Protection::All { 40_000 } else { 60_000 };
     let long = || Plan { delay: Arc::new(Everywhere(way_us)), ..room(45 * SECOND_US) };
-    let plan = Arc::new(long());
-    let mut engine = start(&plan, protection);
-    engine.run_until(33 * SECOND_US);
-    let parent = |node: u32| engine.strategy().place(NodeIx(node)).parent;
-    let children = |relay: u32| (1..100).filter(|node| parent(*node) == Some(NodeIx(relay))).count();
-    let relay = NodeIx((1..100).max_by_key(|relay| children(*relay)).expect("there are members"));
-    assert!(children(relay.0) >= 2, "{relay:?}");
-    // A run is a function of its plan: the same room again, in which that relay crashes a moment later.
-    let mut plan = long();
-    plan.nodes[relay.index()].leaves_us = Some(33 * SECOND_US);
-    plan.nodes[relay.index()].departure = Departure::Crash;
-    (relay, run(plan, protection))
+    crash::kill_a_relay(long, |plan| start(plan, protection))
 }
 
 #[test]
 fn with_live_standbys_a_relay_s_crash_loses_nothing() {
-    let (relay, outcome) = kill_a_relay(Protection::All);
-    for (number, node) in outcome.nodes.iter().enumerate().skip(1).filter(|(number, _)| *number != relay.index()) {
-        assert_eq!(node.on_time, node.due, "{number} {node:?}");
-    }
-    assert_eq!(outcome.outages, []);
-    assert!(outcome.counts["suspicions_silent"] > 0, "its children have noticed: {:?}", outcome.counts);
+    crash::assert_nothing_is_lost(kill_a_relay(Protection::All));
 }
 
 #[test]
 fn without_them_it_makes_an_outage_of_less_than_a_second() {
-    let (_, outcome) = kill_a_relay(Protection::Off);
-    assert!(!outcome.outages.is_empty(), "a crash without a live standby is heard: {:?}", outcome.counts);
-    let longest = outcome.outages.iter().map(|outage| outage.length_us).max();
-    assert!(longest.is_some_and(|length_us| length_us < SECOND_US), "{:?}", outcome.outages);
-    assert!(outcome.repairs.count() > 0);
+    crash::assert_the_outage_is_short(kill_a_relay(Protection::Off));
 }
 
 #[test]
