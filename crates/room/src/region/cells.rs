@@ -4,7 +4,8 @@
 //! child. A search goes through cubes by the least score that any member in them can have, and ends where the next cube
 //! cannot beat what was found. The number of cubes follows from geography, not from the number of members.
 
-use std::collections::{BTreeMap, BTreeSet};
+use core::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::directory::Slot;
 use crate::coordinates::Coordinate;
@@ -33,6 +34,33 @@ impl Entry {
 
 /// The members of a cube by cost, in microseconds.
 type Members = BTreeSet<(u32, Slot)>;
+
+/// A cube in the order of a search.
+struct Near<'a> {
+    /// The least score of any in it, in microseconds.
+    least_us: u32,
+    /// Half the least round trip to any in it, in microseconds.
+    way_us: u32,
+    cube: &'a Cube,
+    members: &'a Members,
+}
+
+impl PartialEq for Near<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.least_us, self.cube) == (other.least_us, other.cube)
+    }
+}
+impl Eq for Near<'_> {}
+impl PartialOrd for Near<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Near<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.least_us, self.cube).cmp(&(other.least_us, other.cube))
+    }
+}
 
 /// Members by cube and cost.
 #[derive(Debug, Default)]
@@ -80,19 +108,16 @@ impl Cells {
         wanted: usize,
         mut score: impl FnMut(Slot) -> Option<u32>,
     ) -> Vec<(u32, Slot)> {
-        let mut cubes: Vec<(u32, u32, &Members)> = self
-            .cubes
-            .iter()
-            .map(|(cube, members)| {
-                let way_us = from.map_or(0, |from| least_way_us(from, cube));
-                let cost_us = members.first().map_or(u32::MAX, |(cost_us, _)| *cost_us);
-                (cost_us.saturating_add(way_us), way_us, members)
-            })
-            .collect();
-        cubes.sort_unstable_by_key(|(least_us, ..)| *least_us);
+        // Most searches end after a few cubes: a heap is made in linear time, and only those are taken out of it in order.
+        let cubes = self.cubes.iter().map(|(cube, members)| {
+            let way_us = from.map_or(0, |from| least_way_us(from, cube));
+            let cost_us = members.first().map_or(u32::MAX, |(cost_us, _)| *cost_us);
+            Reverse(Near { least_us: cost_us.saturating_add(way_us), way_us, cube, members })
+        });
+        let mut cubes = BinaryHeap::from(cubes.collect::<Vec<_>>());
         let mut found: Vec<(u32, Slot)> = Vec::with_capacity(wanted + 1);
         let mut looks = 0;
-        for (least_us, way_us, members) in cubes {
+        while let Some(Reverse(Near { least_us, way_us, members, .. })) = cubes.pop() {
             let worst_us = |found: &[(u32, Slot)]| {
                 if found.len() < wanted { u32::MAX } else { found.last().map_or(u32::MAX, |(score, _)| *score) }
             };
