@@ -66,6 +66,8 @@ pub enum Input<'a> {
         /// How many.
         packets: u32,
     },
+    /// What came of [`Output::Measure`].
+    Measured(&'a [Trip]),
     /// A feed was silent for longer than the room would wait; for drivers of rooms that are hushed, see
     /// [`Room::hush`](crate::Room::hush).
     FeedSilent {
@@ -101,6 +103,17 @@ pub enum Command {
     Leave,
 }
 
+/// How long a member takes to answer, as a driver has computed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trip {
+    /// Who.
+    pub peer: NodeId,
+    /// How long it takes from now to connect to it, where that is needed, and to measure.
+    pub after: Duration,
+    /// The least round trip; none where it cannot be reached.
+    pub round_trip: Option<Duration>,
+}
+
 /// What a room wants done. The driver drains these after each input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -110,6 +123,12 @@ pub enum Output {
         peer: NodeId,
         /// Where, best first.
         addresses: Vec<Address>,
+    },
+    /// Compute the round trips to these members, in place of pings; for drivers of rooms that are hushed, see
+    /// [`Room::hush`](crate::Room::hush). Answered by [`Input::Measured`] at once.
+    Measure {
+        /// Whom.
+        peers: Vec<NodeId>,
     },
     /// Close the link to a peer, after what was sent to it before.
     Hangup {

@@ -4,6 +4,7 @@
 //! while nothing happens. A simulator of a million rooms computes the outcome of that traffic instead (sweeps over arrays, as in
 //! "flow-level" network simulation: Liu et al., "A study of packet-level and flow-level simulation", 2001) and tells a room only
 //! what it came to: [`Input::FeedSilent`](crate::Input::FeedSilent), [`Input::FeedHeard`](crate::Input::FeedHeard). What
+//! Round trips to candidates are asked of the driver too ([`Output::Measure`](crate::Output::Measure)). What
 //! *changes* still goes out as a message, once, at the time when the regular one would have carried it.
 
 use core::time::Duration;

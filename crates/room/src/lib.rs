@@ -31,6 +31,7 @@
 //!             Output::Send { .. } | Output::Forward { .. } => { /* write to a link */ }
 //!             Output::Play(_frame) => { /* to the jitter buffer */ }
 //!             Output::Event(_event) => { /* show it */ }
+//!             Output::Measure { .. } => { /* only hushed rooms, in simulators, ask for it */ }
 //!         }
 //!     }
 //!     // 2. Wait for the network, the user, or the time that it names, whatever comes first.
@@ -85,7 +86,7 @@ mod voices;
 mod watch;
 mod window;
 
-pub use api::{Closing, Command, Event, Input, JoinFailure, Offence, Output, PlayFrame, RoomError, Suspicion};
+pub use api::{Closing, Command, Event, Input, JoinFailure, Offence, Output, PlayFrame, RoomError, Suspicion, Trip};
 pub use cheap::Cheap;
 pub use config::{Config, HostConfig, JoinConfig, Protection};
 pub use room::Room;

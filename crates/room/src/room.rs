@@ -239,6 +239,7 @@ impl<S: Suite> Room<S> {
             Input::Captured { number, captured, level, opus } => return self.captured(number, captured, level, opus),
             // Capacity that follows drops is the next step of the overlay; the drop is in the driver's statistics.
             Input::LaneDrops { .. } => {}
+            Input::Measured(trips) => self.trips(trips),
             Input::FeedSilent { peer } => self.feed_silent(peer),
             Input::FeedHeard { peer } => self.heard(peer),
             Input::Command(command) => return self.command(command),
@@ -260,7 +261,7 @@ impl<S: Suite> Room<S> {
         while let Some(timer) = self.timers.take_due(self.now) {
             match timer {
                 Timer::Admission => self.admission_due(),
-                Timer::Measure => self.finish_measuring(true),
+                Timer::Measure => self.measure_due(),
                 Timer::Feeds => self.watch_feeds(),
                 Timer::Ticks => self.tick_silent_children(),
                 Timer::Housekeeping => self.housekeeping(),

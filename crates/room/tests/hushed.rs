@@ -71,3 +71,25 @@ fn a_feed_that_the_driver_calls_silent_is_suspect_until_it_is_heard() {
     assert!(room.view().feeds.iter().all(|feed| feed.node != peer || !feed.suspect));
     assert!(!suspects(room));
 }
+
+#[test]
+fn a_hushed_newcomer_goes_by_round_trips_that_the_driver_computes() {
+    let (mut world, members) = hushed_world();
+    let before = world.measured;
+    let newcomer = world.join(0);
+    world.nodes[newcomer].room.as_mut().expect("it joins").hush();
+    world.run_for(Duration::from_millis(1500));
+    let upstream = world.room(newcomer).upstream();
+    let parent = upstream.parent.expect("it was placed by what it was told");
+    assert!(members.iter().any(|ix| world.nodes[*ix].id == parent) || parent == world.nodes[0].id);
+    // Landmarks first, and then those that seem near, which come to more than one offer holds.
+    assert!(world.measured - before > 6, "{} were asked for", world.measured - before);
+    let linked = world.nodes[newcomer].links.len();
+    assert!(linked <= 5, "it has {linked} links: to the host and its feeds, and none to those that it only measured");
+    // A driver that says nothing: the newcomer is placed none the less.
+    let lonely = world.join(0);
+    world.nodes[lonely].room.as_mut().expect("it joins").hush();
+    world.answers = false;
+    world.run_for(Duration::from_secs(3));
+    assert!(world.room(lonely).upstream().parent.is_some(), "time was up");
+}

@@ -46,7 +46,21 @@ impl<S: Strategy> Net<S> {
             return self.queue.push(self.now_us + self.plan.dial_us, Event::Unreachable { node, peer });
         }
         let one_way_us = self.one_way_us(node, peer);
-        let at = self.now_us + 2 * one_way_us;
+        self.link(node, peer, self.now_us + 2 * one_way_us, one_way_us);
+    }
+
+    /// In flow mode: a link is needed that would have been made before, by what was only computed. It is up at once, where the
+    /// peer is still there.
+    pub fn connect_again(&mut self, node: NodeIx, peer: NodeIx) {
+        if !self.is_alive(peer) || self.is_cut(node, peer) {
+            return self.connect(node, peer);
+        }
+        self.link(node, peer, self.now_us, 0);
+    }
+
+    /// Makes a link that is up at a time, and at the peer's end so much later.
+    fn link(&mut self, node: NodeIx, peer: NodeIx, at: u64, later_us: u64) {
+        let one_way_us = self.one_way_us(node, peer);
         if let Some(flow) = self.flows.get(&(node, peer)) {
             // Asked for before, and under way or there.
             let link = flow.link;
@@ -60,7 +74,7 @@ impl<S: Strategy> Net<S> {
             self.flows.insert((node, peer), Flow::new(link, one_way_us));
             self.peers[node.index()].push(peer);
             self.queue.push(at, Event::Connected { node, peer, link });
-            return self.queue.push(at + one_way_us, Event::Replaced { node: peer, peer: node, old, link });
+            return self.queue.push(at + later_us, Event::Replaced { node: peer, peer: node, old, link });
         }
         for (a, b) in [(node, peer), (peer, node)] {
             self.flows.insert((a, b), Flow::new(link, one_way_us));
@@ -68,7 +82,41 @@ impl<S: Strategy> Net<S> {
         }
         // The handshake's last flight reaches the listening end half a round trip later, with the first message behind it.
         self.queue.push(at, Event::Connected { node, peer, link });
-        self.queue.push(at + one_way_us, Event::Connected { node: peer, peer: node, link });
+        self.queue.push(at + later_us, Event::Connected { node: peer, peer: node, link });
+    }
+
+    /// In flow mode: how long it takes from now to connect to a peer, unless there is a link, and to ping it so often, one ping
+    /// after the other, and the least round trip; none where it cannot be reached. The pings and their answers count as control.
+    pub fn measure(
+        &mut self,
+        node: NodeIx,
+        peer: NodeIx,
+        linked: bool,
+        pings: u32,
+        wire_bytes: u64,
+    ) -> (u64, Option<u64>) {
+        let linked = linked || self.is_up(node, peer) || self.is_up(peer, node);
+        let reachable = self.is_alive(peer) && (linked || self.plan.nodes[peer.index()].reachable);
+        if node == peer || !reachable || self.is_cut(node, peer) {
+            return (self.plan.dial_us, None);
+        }
+        let one_way_us = self.one_way_us(node, peer);
+        let takes_us = |of: NodeIx| wire_bytes * 8 * SECOND_US / self.plan.nodes[of.index()].uplink_bps.max(1);
+        let least_us = 2 * one_way_us + takes_us(node) + takes_us(peer);
+        let (mut after_us, mut best_us) = (if linked { 0 } else { 2 * one_way_us }, None);
+        for _ in 0..pings {
+            let mut trip_us = least_us;
+            for (from, to) in [(node, peer), (peer, node)] {
+                if self.plan.jitter_us > 0 {
+                    let jitter: f64 = Exp1.sample(&mut self.network);
+                    trip_us += (jitter * self.plan.jitter_us as f64) as u64;
+                }
+                self.record.sent(from, to, wire_bytes, false, self.now_us);
+            }
+            after_us += trip_us;
+            best_us = Some(best_us.map_or(trip_us, |best: u64| best.min(trip_us)));
+        }
+        (after_us, best_us)
     }
 
     /// Closes a link; the peer learns of it after what was sent before.

@@ -16,7 +16,8 @@ use std::{
 
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
 use treehouse_room::{
-    Cheap, Closing, Command, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Protection, Room, View,
+    Cheap, Closing, Command, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Protection, Room, Trip,
+    View,
 };
 use treehouse_wire::{
     Address, Blob, Bytes, CaptureTime, Contact, Control, FrameNumber, Level, List, MediaKey, NodeId, Suite,
@@ -100,6 +101,10 @@ pub struct World<S: Suite> {
     /// Members of one region.
     pub region_max: u32,
     pub forwarded: u64,
+    /// Round trips that were computed for hushed rooms.
+    pub measured: usize,
+    /// Whether the driver answers those that want round trips.
+    pub answers: bool,
     /// Packets that were forwarded, while a test wants them.
     pub kept: Vec<Bytes>,
     pub keep_packets: bool,
@@ -135,6 +140,8 @@ impl<S: Suite> World<S> {
             invite: None,
             region_max: HostConfig::REGION_MAX_DEFAULT,
             forwarded: 0,
+            measured: 0,
+            answers: true,
             kept: Vec::new(),
             keep_packets: false,
             hostile: BTreeSet::new(),
@@ -485,6 +492,7 @@ impl<S: Suite> World<S> {
     fn output(&mut self, ix: Ix, output: Output) {
         match output {
             Output::Dial { peer, addresses } => self.dial(ix, peer, &addresses),
+            Output::Measure { peers } => self.measure(ix, &peers),
             Output::Hangup { peer } => self.hang_up(ix, peer),
             Output::Send { to, bytes } => {
                 if let Some((peer, link, at)) = self.transit(ix, &to, 4) {
@@ -520,6 +528,24 @@ impl<S: Suite> World<S> {
                 }
                 self.nodes[ix].events.push((self.now, event));
             }
+        }
+    }
+
+    /// What dials and two pings would have brought.
+    fn measure(&mut self, ix: Ix, peers: &[NodeId]) {
+        self.measured += peers.len();
+        if !self.answers {
+            return;
+        }
+        let mut trips = Vec::new();
+        for peer in peers {
+            let target = (0..self.nodes.len()).find(|of| self.is_alive(*of) && self.nodes[*of].id == *peer);
+            let one_way = target.map(|target| self.delay(ix, target));
+            let round_trip = one_way.map(|way| way * 2);
+            trips.push(Trip { peer: *peer, after: one_way.map_or(DIAL, |way| way * 6), round_trip });
+        }
+        if let Some(room) = &mut self.nodes[ix].room {
+            room.handle_input(self.now, Input::Measured(&trips)).expect("it can be told");
         }
     }
 

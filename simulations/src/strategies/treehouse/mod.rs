@@ -131,6 +131,9 @@ struct Member<S: Suite> {
     /// Members that it sends ticks, and those among them that it sends packets.
     ticked: u16,
     fed: u16,
+    /// In flow mode: whom it measured last, and until when the links to those would be there.
+    measured: Vec<NodeIx>,
+    measured_until_us: u64,
     voice: Option<Box<Voice>>,
 }
 
@@ -275,6 +278,8 @@ impl<S: Suite> Treehouse<S> {
             upstream: Upstream::default(),
             ticked: 0,
             fed: 0,
+            measured: Vec::new(),
+            measured_until_us: 0,
             voice,
         });
         self.input(net, node, Input::Listening(listening));

@@ -123,6 +123,7 @@ impl<S: Suite> Treehouse<S> {
     fn perform(&mut self, net: &mut Net<Self>, node: NodeIx, output: Output) {
         match output {
             Output::Dial { peer, addresses } => self.dial(net, node, peer, &addresses),
+            Output::Measure { peers } => self.measure(net, node, &peers),
             Output::Hangup { peer } => {
                 if let Some(peer) = self.index.get(&peer) {
                     net.disconnect(node, *peer);
@@ -157,9 +158,11 @@ impl<S: Suite> Treehouse<S> {
     }
 
     fn dial(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeId, addresses: &[Address]) {
+        let measured = self.index.get(&peer).filter(|at| self.has_measured(net.now_us(), node, **at));
         let number =
             addresses.first().and_then(|address| Some(u32::from_be_bytes(<[u8; 4]>::try_from(&**address).ok()?)));
-        match number.map(NodeIx).filter(|at| self.id(*at) == Some(peer)) {
+        match measured.copied().or(number.map(NodeIx)).filter(|at| self.id(*at) == Some(peer)) {
+            Some(at) if self.has_measured(net.now_us(), node, at) => net.connect_again(node, at),
             Some(at) => net.connect(node, at),
             None => net.timer(node, net.now_us(), Timer::NoAddress(peer)),
         }

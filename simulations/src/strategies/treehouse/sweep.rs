@@ -1,12 +1,15 @@
 //! Flow mode: what rooms would be told by regular traffic, and what the sound is told of rooms.
 //!
-//! Rooms are hushed: they send what changes. Here is computed what a room would notice by silence, and when; and the feeds that
+//! Rooms are hushed: they send what changes. Here is computed what a room would notice by silence, and when; what pings to candidates
+//! would tell it; and the feeds that
 //! rooms give, and where they are, are passed on to the engine, which computes who hears what.
+
+use std::time::Duration;
 
 use rand::RngExt;
 use rand_distr::{Distribution, Exp1};
-use treehouse_room::Input;
-use treehouse_wire::{Suite, control::Purpose};
+use treehouse_room::{Input, Instant, Trip};
+use treehouse_wire::{NodeId, Suite, control::Purpose};
 
 use super::{Timer, Treehouse};
 use crate::{
@@ -28,7 +31,38 @@ const TICK_BYTES: u32 = 25 + 2 + OVERHEAD_BYTES as u32;
 /// A ping and its answer every 30 s.
 const PING_BYTES_PER_S: u32 = 2 * (6 + 2 + OVERHEAD_BYTES as u32) / 30;
 
+/// Pings to each candidate, and bytes of one and of its answer on the wire.
+const PINGS: u32 = 2;
+const PING_BYTES: u64 = 6 + 2 + OVERHEAD_BYTES;
+/// Links that were made to measure are there for so long: the room's own number.
+const UNUSED_US: u64 = 10_000_000;
+
 impl<S: Suite> Treehouse<S> {
+    /// Tells a room what dials and pings to candidates would bring.
+    pub(super) fn measure(&mut self, net: &mut Net<Self>, node: NodeIx, peers: &[NodeId]) {
+        let (mut trips, mut measured) = (Vec::with_capacity(peers.len()), Vec::with_capacity(peers.len()));
+        for peer in peers {
+            let Some(at) = self.index.get(peer).copied() else { continue };
+            let linked = self.has_measured(net.now_us(), node, at);
+            let (after_us, trip_us) = net.measure(node, at, linked, PINGS, PING_BYTES);
+            measured.extend(trip_us.map(|_| at));
+            let round_trip = trip_us.map(Duration::from_micros);
+            trips.push(Trip { peer: *peer, after: Duration::from_micros(after_us), round_trip });
+        }
+        let now_us = net.now_us();
+        let Some(member) = self.member_mut(node) else { return };
+        (member.measured, member.measured_until_us) = (measured, now_us + UNUSED_US);
+        if let Some(room) = member.room.as_deref_mut() {
+            // Trips are never refused.
+            let _ = room.handle_input(Instant::from_micros(now_us), Input::Measured(&trips));
+        }
+    }
+
+    /// Whether a node has measured another so lately that it would still have a link to it.
+    pub(super) fn has_measured(&self, now_us: u64, node: NodeIx, peer: NodeIx) -> bool {
+        self.member(node).is_some_and(|of| now_us < of.measured_until_us && of.measured.contains(&peer))
+    }
+
     /// A peer will be silent from now on: wakes the room when it would notice if it is a live feed.
     pub(super) fn notice_silence(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx) {
         // The last packet or tick was sent a moment ago, the way makes it later, and jitter counts four times.
