@@ -146,6 +146,7 @@ impl<S: Suite> Room<S> {
         let link =
             Link { control: full, media: full, used: now, media_grace: now, unsolicited: None, state_asked: None };
         self.links.up.insert(peer, link);
+        self.is_there(peer);
         self.host_link_up(peer);
         self.measure_link_up(peer);
         self.feeds_link_up(peer);
@@ -175,6 +176,7 @@ impl<S: Suite> Room<S> {
         self.measure_gone(peer);
         self.feed_unreachable(peer);
         self.host_unreachable(peer, attempts);
+        self.is_not_there(peer);
     }
 
     /// Closes a link after saying why.

@@ -123,6 +123,11 @@ impl<S: Suite> Room<S> {
             self.event(Event::HostBack);
         }
         self.ask_admission();
+        if self.is_in() && self.cut_since.is_some() {
+            // Without waiting for the answer; but first what it has, or it would be placed as if it had nothing.
+            self.send_status();
+            self.seek();
+        }
     }
 
     /// `Join` the first time, `Resume` for a member that has a certificate.

@@ -25,6 +25,8 @@ const SEEK_URGENT: Duration = Duration::from_millis(250);
 /// And this often for a better standby, doubling up to [`SEEK_STANDBY_MAX`].
 const SEEK_STANDBY: Duration = Duration::from_secs(4);
 const SEEK_STANDBY_MAX: Duration = Duration::from_secs(64);
+/// A member to which a link takes longer than this is not to be proposed again.
+const SLOW: Duration = Duration::from_millis(600);
 /// A member that did not work out is not tried again for this long.
 const FAILED: Duration = Duration::from_secs(10);
 
@@ -44,7 +46,7 @@ impl<S: Suite> Room<S> {
         let addresses = List::truncated(self.addresses.iter().cloned());
         let adopts = placement.adopts.map(|leaf| (placement.parent.node, Adoption { leaf, addresses }));
         self.adopting = adopts.map(Box::new);
-        self.scatter_if_cut();
+        self.scatter_if_cut(placement.rank);
         let parent = placement.parent.node;
         self.give_up_attempts(&parent);
         self.establish(placement.parent, Aim::Primary);
@@ -369,7 +371,8 @@ impl<S: Suite> Room<S> {
             return self.call_host();
         }
         self.sought = Some(now);
-        let suspects = self.feeds.all.iter().filter(|feed| feed.suspect.is_some()).map(Feed::node);
+        let slow = |feed: &Feed| feed.phase == Phase::Linking && now.since(feed.since) >= SLOW;
+        let suspects = self.feeds.all.iter().filter(|feed| feed.suspect.is_some() || slow(feed)).map(Feed::node);
         let failed = self.failed.iter().rev().filter(|(_, at)| now.since(*at) < FAILED).map(|(node, _)| *node);
         let failed = List::truncated(suspects.chain(failed));
         self.send(self.registry(), &Control::Seek { failed, review: false });

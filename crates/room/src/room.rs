@@ -296,6 +296,7 @@ impl<S: Suite> Room<S> {
                 return Ok(());
             }
         }
+        self.is_there(from);
         match Control::from_bytes(bytes) {
             Ok(message) => self.dispatch(from, message),
             Err(error) => {

@@ -5,7 +5,10 @@
 
 use core::time::Duration;
 
-use treehouse_wire::{NodeId, Suite, control::Purpose};
+use treehouse_wire::{
+    NodeId, Suite,
+    control::{Purpose, Rank},
+};
 
 use crate::{
     api::{Event, Suspicion},
@@ -159,6 +162,10 @@ impl<S: Suite> Room<S> {
         if self.feeds.any_carries() {
             return;
         }
+        // Where the standby fails too the registry is needed, and the way to it takes a while.
+        if self.is_in() && !self.is_host() && !self.links.is_up(&self.registry()) {
+            self.call_host();
+        }
         let idle = self.feeds.all.iter().find(|feed| feed.is_sound() && feed.purpose == Purpose::IdleStandby);
         if let Some(node) = idle.map(Feed::node) {
             return self.subscribe(node, Purpose::LiveStandby);
@@ -181,9 +188,10 @@ impl<S: Suite> Room<S> {
     }
 
     /// A registry answers while nothing carries: a relay whose children do not hold still any more becomes a leaf now, since
-    /// as one it can be placed anywhere. Without an answer the children are better kept: nobody would place them either.
-    pub(crate) fn scatter_if_cut(&mut self) {
-        let cut = self.cut_since.is_some_and(|since| self.now.since(since) >= HOLD);
+    /// as one it can be placed anywhere; and at once where it is placed later in the order than it is, for then nobody before
+    /// it has a slot. Without an answer the children are better kept: nobody would place them either.
+    pub(crate) fn scatter_if_cut(&mut self, placed: Rank) {
+        let cut = self.cut_since.is_some_and(|since| placed > self.rank || self.now.since(since) >= HOLD);
         if cut && !self.children.is_empty() {
             self.scatter();
         }

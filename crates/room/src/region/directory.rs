@@ -85,6 +85,8 @@ pub(crate) struct Member {
     pub(crate) gain_seen: Option<Instant>,
     pub(crate) reviews: u8,
     pub(crate) hand: Option<MediaClaim>,
+    /// Others report that it does not work, and it was asked whether it is there.
+    pub(crate) doubted: bool,
     /// It leads a region of its own: its slots are not this registry's to give.
     pub(crate) leads: bool,
     /// Members that did not work out for it, and until when they are not proposed again.
@@ -139,6 +141,7 @@ impl Member {
             gain_seen: None,
             reviews: 0,
             hand: None,
+            doubted: false,
             leads: false,
             avoid: Vec::new(),
             indexed: None,
@@ -390,6 +393,16 @@ impl Directory {
         }
     }
 
+    /// A member says that it feeds nobody: who was believed to be its child has no parent until it says so. Those that were
+    /// only just placed with it are under way.
+    pub(crate) fn detach_children(&mut self, slot: Slot, now: Instant) {
+        let children = self.at(slot).map_or(&[][..], Member::children).iter().copied();
+        let settled = |child: &Slot| self.at(*child).is_some_and(|of| of.placed_at.is_none());
+        for child in children.filter(settled).collect::<Vec<_>>() {
+            self.set_parent(child, None, now);
+        }
+    }
+
     pub(crate) fn set_standby(&mut self, slot: Slot, standby: Option<Slot>, now: Instant) {
         let Some(before) = self.at_mut(slot).map(|of| core::mem::replace(&mut of.standby, standby)) else { return };
         if before == standby {
@@ -462,7 +475,7 @@ impl Directory {
     /// Whether a member can feed others now.
     fn may_feed(&self, slot: Slot, member: &Member) -> bool {
         let placed = slot == Slot::SELF || member.parent.is_some();
-        placed && member.is_there() && member.is_capable() && !member.leads
+        placed && member.is_there() && !member.doubted && member.is_capable() && !member.leads
     }
 
     /// How long a newcomer feeds nobody: newcomers are the likeliest to leave again. Spare slots shorten it.
@@ -594,8 +607,7 @@ impl Directory {
         };
         cells.best(member.at.as_ref(), wanted, |other| {
             let of = self.at(other)?;
-            let earlier = !member.is_relay() || of.rank < member.rank;
-            (other != slot && earlier && fits(other, of)).then(|| self.score_us(other, member, now))?
+            (other != slot && fits(other, of)).then(|| self.score_us(other, member, now))?
         })
     }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod cells;
 pub(crate) mod directory;
+mod doubt;
 mod hub;
 mod overdue;
 mod placement;
@@ -23,6 +24,8 @@ use treehouse_wire::{
 use crate::{config::Protection, coordinates::Coordinate, time::Instant};
 
 pub(crate) use protection::{Auto, weaker};
+
+use doubt::Doubts;
 
 pub(crate) use directory::{Directory, Member, Presence, Slot};
 pub(crate) use hub::{Handover, Hub, Shown, Sums};
@@ -52,6 +55,8 @@ pub(crate) struct Region {
     pub(crate) moved: BTreeMap<NodeId, NodeId>,
     /// Where the host did not say how well feeds are to be protected.
     pub(crate) auto: Option<Auto>,
+    /// Members that others report as not working.
+    doubts: Doubts,
     next_admission: u32,
 }
 
@@ -86,6 +91,7 @@ impl Region {
             handover: None,
             split: None,
             moved: BTreeMap::new(),
+            doubts: Doubts::default(),
             next_admission: 1,
         }
     }

@@ -72,15 +72,18 @@ struct View<'a> {
     slot: Slot,
     member: &'a Member,
     co_root: Option<Slot>,
+    /// Whether it keeps the children that it has, and so can only be fed by those that come before it.
+    keeps_children: bool,
     now: Instant,
 }
 
 impl View<'_> {
     /// Whether a node may feed the member at all.
     fn fits(&self, slot: Slot, of: &Member) -> bool {
+        let in_order = !self.keeps_children || of.rank < self.member.rank;
         slot == Slot::SELF
             || !self.member.is_relay()
-            || self.directory.above(slot).all(|above| above != self.slot) && of.rank < self.member.rank
+            || in_order && self.directory.above(slot).all(|above| above != self.slot)
     }
 
     /// Members with a free slot that may feed this one, best first; those that did not work out lately only where there is
@@ -90,8 +93,20 @@ impl View<'_> {
             self.directory
                 .best(Among::Open, self.slot, wanted, self.now, |slot, of| self.fits(slot, of) && fits(slot, of))
         };
-        let found = best(&|_, of| !self.member.avoids(&of.node, self.now));
+        let works = |_: Slot, of: &Member| !self.member.avoids(&of.node, self.now);
+        let sound = |slot: Slot, of: &Member| works(slot, of) && self.is_fed_soundly(slot);
+        let found = best(&sound);
+        let found = if found.is_empty() { best(&works) } else { found };
         if found.is_empty() { best(&|_, _| true) } else { found }
+    }
+
+    /// Whether no node above is in doubt or has just failed this member: it would be cut off with the others below it.
+    fn is_fed_soundly(&self, slot: Slot) -> bool {
+        self.directory.above(slot).skip(1).all(|above| {
+            self.directory
+                .at(above)
+                .is_none_or(|of| of.is_there() && !of.doubted && !self.member.avoids(&of.node, self.now))
+        })
     }
 
     /// The best way to be fed: a free slot, or that of a leaf.
@@ -102,7 +117,9 @@ impl View<'_> {
             return free.or_else(|| self.kept_for_standbys());
         }
         let among = Among::Displaceable;
-        let fits = |slot: Slot, of: &Member| self.fits(slot, of) && !self.member.avoids(&of.node, self.now);
+        let fits = |slot: Slot, of: &Member| {
+            self.fits(slot, of) && !self.member.avoids(&of.node, self.now) && self.is_fed_soundly(slot)
+        };
         let found = self.directory.best(among, self.slot, 4, self.now, fits);
         let displaced = found
             .into_iter()
@@ -143,8 +160,8 @@ impl View<'_> {
         let siblings = self.directory.at(parent).map_or(&[][..], Member::children);
         let taken: Vec<Slot> = siblings.iter().filter_map(|slot| self.directory.at(*slot)?.standby()).collect();
         let root = self.root_of(parent);
-        let avoids = |of: &Member| self.member.avoids(&of.node, self.now);
-        let fits = |slot: Slot, of: &Member| slot != parent && self.fits(slot, of) && !avoids(of);
+        let works = |slot: Slot, of: &Member| !self.member.avoids(&of.node, self.now) && self.is_fed_soundly(slot);
+        let fits = |slot: Slot, of: &Member| slot != parent && self.fits(slot, of) && works(slot, of);
         let found = self.directory.best(Among::Standby, self.slot, STANDBYS, self.now, fits);
         let live = self.member.is_relay() || self.directory.protection() == Protection::All;
         let key = |(score_us, slot): &(u32, Slot)| {
@@ -195,7 +212,8 @@ impl View<'_> {
         let parent = self.directory.at(way.parent)?;
         let depth = if self.co_root == Some(self.slot) { 0 } else { parent.rank.depth.saturating_add(1) };
         let admission = self.member.admission;
-        let rank = if self.member.is_relay() { self.member.rank } else { Rank { depth, admission } };
+        let keeps_rank = self.member.is_relay() && self.keeps_children;
+        let rank = if keeps_rank { self.member.rank } else { Rank { depth, admission } };
         let kept = self.member.standby().filter(|standby| *standby != way.parent && there(standby));
         let standby = kept.or_else(|| self.standby(way.parent, rank));
         let above: Vec<Slot> = self.directory.above(way.parent).collect();
@@ -215,7 +233,8 @@ impl<S: Suite> Room<S> {
         let slot = directory.slot(node)?;
         let co_root = self.acting.as_ref().and_then(|acting| acting.co_root);
         let co_root = co_root.and_then(|node| directory.slot(&node));
-        Some(see(&View { directory, slot, member: directory.at(slot)?, co_root, now: self.now }))
+        let member = directory.at(slot)?;
+        Some(see(&View { directory, slot, member, co_root, keeps_children: member.is_relay(), now: self.now }))
     }
 
     /// Whether one more member could be fed by anyone. One that feeds nobody may not take the last slot: the next one
@@ -287,6 +306,8 @@ impl<S: Suite> Room<S> {
             (answers, member.at.is_none(), member.gain_seen.is_some())
         });
         let Some((true, newcomer, moves)) = answered else { return };
+        let silent: Vec<NodeId> = trips.iter().filter(|(_, trip)| trip.is_none()).map(|(node, _)| *node).collect();
+        self.doubt(from, &silent);
         if newcomer && self.locate(from) && self.has_better_unmeasured(from) {
             return self.offer_candidates(from);
         }
@@ -338,6 +359,7 @@ impl<S: Suite> Room<S> {
             }
             return;
         }
+        self.doubt(from, failed);
         self.forget_failed_feeds(from, failed);
         if review {
             return self.review(from);
@@ -383,7 +405,11 @@ impl<S: Suite> Room<S> {
         self.admit_newcomers();
         let now = self.now;
         let Some(Some((placement, choice, slot))) = self.with_view(&node, |view| {
-            let choice = view.choose(moves)?;
+            let choice = view.choose(moves).or_else(|| {
+                // None of those that come before it has a slot: without its children it can be fed by anyone.
+                let cut = view.keeps_children && view.member.parent().is_none();
+                cut.then(|| View { keeps_children: false, ..*view }.choose(moves))?
+            })?;
             Some((self.placement_of(view, &choice)?, choice, view.slot))
         }) else {
             return;
@@ -452,6 +478,7 @@ impl<S: Suite> Room<S> {
     /// Frees slots that were reserved and never taken, places those that did not answer an offer, forgets who is gone.
     pub(crate) fn keep_region(&mut self) {
         let now = self.now;
+        self.settle_doubts();
         let Some(region) = &mut self.region else { return };
         region.directory.age(now);
         let (mut unplaced, mut silent, mut gone) = (Vec::new(), Vec::new(), Vec::new());

@@ -70,6 +70,9 @@ impl<S: Suite> Room<S> {
                 member.at = Some(crate::coordinates::Coordinate::from_wire(&position));
             }
         });
+        if direct && status.children == 0 {
+            directory.detach_children(slot, now);
+        }
         if !was_placed || arrived {
             directory.set_parent(slot, parent, now);
             if standby.is_some() || !was_placed {
