@@ -59,7 +59,8 @@ pub enum Input<'a> {
         /// One Opus packet.
         opus: Bytes,
     },
-    /// The packets that the link to `peer` dropped past their deadline since the last such input.
+    /// The packets that the link to `peer` dropped past their deadline since the last such input, at most a second ago. Where
+    /// several links drop the room gives fewer feeds.
     LaneDrops {
         /// The slow end.
         peer: NodeId,

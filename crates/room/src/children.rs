@@ -24,6 +24,8 @@ const PROVISIONAL_MAX: usize = 4;
 const OVERBOOKED_MAX: usize = 2;
 /// A leaf that was told to make way is let go after this.
 const MAKES_WAY: Duration = Duration::from_secs(5);
+/// A child that was asked to find another feed is asked again after this, where it has found none.
+const ASK_TO_MOVE: Duration = Duration::from_secs(10);
 /// Idle standbys beside the slots for feeds: each costs a tick a second.
 const IDLE_MAX: usize = 32;
 /// Stage links: every member of the stage, the roots, and some that are about to change places.
@@ -45,6 +47,10 @@ struct Child {
     makes_way: Option<Instant>,
     /// It said that it leaves: it is fed on for a moment, since it feeds its own children on.
     leaves: bool,
+    /// It feeds others itself.
+    relays: bool,
+    /// When it was asked to find another feed, since there are too many here.
+    asked_to_move: Option<Instant>,
 }
 
 /// All feeds given, but those to the stage.
@@ -104,13 +110,35 @@ impl Children {
         self.map.iter().all(|(_, child)| child.purpose != Purpose::Provisional && child.makes_way.is_none())
     }
 
-    /// Feeds in slots that end soon: to leaves that make way, and to children that leave.
+    /// Feeds in slots that end soon: to leaves that make way, to children that leave, and to those that look for another feed.
     pub(crate) fn making_way(&self) -> usize {
-        self.map.iter().filter(|(_, child)| child.makes_way.is_some() && counts(child.purpose)).count()
+        let ends = |child: &Child| child.makes_way.is_some() || child.asked_to_move.is_some();
+        self.map.iter().filter(|(_, child)| ends(child) && counts(child.purpose)).count()
     }
 
     pub(crate) fn has_provisional_slot(&self) -> bool {
         self.map.iter().filter(|(_, child)| child.purpose == Purpose::Provisional).count() < PROVISIONAL_MAX
+    }
+
+    /// Children that are to find another feed, since there are more than `children_max`: those first to whom it is the second
+    /// one, then leaves, the newest before others.
+    pub(crate) fn take_excess(&mut self, children_max: u8, now: Instant) -> Vec<NodeId> {
+        let stays = |child: &Child| child.makes_way.is_none() && counts(child.purpose);
+        let asked = |child: &Child| child.asked_to_move.is_some_and(|at| now.since(at) < ASK_TO_MOVE);
+        let staying: Vec<(NodeId, Child)> =
+            self.map.iter().filter(|(_, child)| stays(child)).map(|(node, child)| (*node, *child)).collect();
+        let (asked, mut others): (Vec<_>, Vec<_>) = staying.into_iter().partition(|(_, child)| asked(child));
+        let excess = (asked.len() + others.len()).saturating_sub(usize::from(children_max));
+        others
+            .sort_by_key(|(node, of)| (of.purpose == Purpose::Primary, of.relays, core::cmp::Reverse(of.since), *node));
+        others.truncate(excess.saturating_sub(asked.len()));
+        let chosen: Vec<NodeId> = others.into_iter().map(|(node, _)| node).collect();
+        for node in &chosen {
+            if let Some(child) = self.map.get_mut(node) {
+                child.asked_to_move = Some(now);
+            }
+        }
+        chosen
     }
 
     /// Whether a relay may take the place of a leaf.
@@ -160,8 +188,15 @@ impl<S: Suite> Room<S> {
             }
         };
         self.give_up_disordered_standby();
-        let child =
-            Child { purpose, since: self.now, certified_until: certificate.expires, makes_way: None, leaves: false };
+        let child = Child {
+            purpose,
+            since: self.now,
+            certified_until: certificate.expires,
+            makes_way: None,
+            leaves: false,
+            relays: request.relay.is_some(),
+            asked_to_move: None,
+        };
         self.children.map.insert(from, child);
         self.children.changed = true;
         let tick = self.own_tick();

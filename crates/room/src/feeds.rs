@@ -61,6 +61,8 @@ pub(crate) struct Feed {
     pub(crate) rank: Rank,
     pub(crate) path: List<NodeTag, PATH_MAX>,
     pub(crate) repairing: Option<Instant>,
+    /// It has asked this member to find another feed, since it has too many children.
+    pub(crate) crowded: bool,
     pub(crate) suspect: Option<(Instant, Suspicion)>,
     /// When it became what it is without a suspicion.
     pub(crate) calm: Instant,
@@ -92,6 +94,7 @@ impl Feed {
             rank: Rank { depth: u8::MAX, admission: u32::MAX },
             path: List::default(),
             repairing: None,
+            crowded: false,
             suspect: None,
             calm: now,
             heard: now,

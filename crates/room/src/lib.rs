@@ -57,6 +57,7 @@
 
 mod api;
 mod beacon;
+mod capacity;
 mod cheap;
 mod children;
 mod config;

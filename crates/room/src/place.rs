@@ -214,10 +214,28 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    /// The parent has given this member's slot to a relay, which feeds it from now on.
+    /// The parent has given this member's slot to a relay, which feeds it from now on; or it names itself, since it has too many
+    /// children, and this member is to find another feed.
     pub(crate) fn moved(&mut self, from: NodeId, contact: Contact) {
+        if contact.node == from {
+            return self.crowded(from);
+        }
         if self.feeds.get(&from).is_some_and(|feed| feed.is_live() && feed.aim == Aim::Primary) {
             self.establish(contact, Aim::Primary);
+        }
+    }
+
+    /// A feed asks to be let go. A standby is, while the parent carries; a parent once there is another.
+    fn crowded(&mut self, from: NodeId) {
+        let parent_carries = self.feeds.parent().is_some_and(|feed| feed.carries());
+        let Some(feed) = self.feeds.get_mut(&from).filter(|feed| feed.is_live()) else { return };
+        match feed.aim {
+            Aim::Primary => {
+                feed.crowded = true;
+                self.refill();
+            }
+            Aim::Standby if parent_carries => self.feed_failed(from),
+            Aim::Standby | Aim::Provisional => {}
         }
     }
 
@@ -285,7 +303,7 @@ impl<S: Suite> Room<S> {
         }
         let primary = self.feeds.with_aim(Aim::Primary);
         // A parent that leaves feeds on for a moment: time to find the best other one, not just any.
-        let leaves = primary.is_some_and(|feed| matches!(feed.suspect, Some((_, Suspicion::Leaving))));
+        let leaves = primary.is_some_and(|feed| feed.crowded || matches!(feed.suspect, Some((_, Suspicion::Leaving))));
         let primary = primary.map(|feed| (feed.is_live(), feed.suspect.is_some()));
         let asked = self.feeds.all.iter().any(|feed| feed.aim == Aim::Primary && !feed.is_live());
         // And a provisional feed ends soon.
@@ -372,10 +390,16 @@ impl<S: Suite> Room<S> {
         }
         self.sought = Some(now);
         let slow = |feed: &Feed| feed.phase == Phase::Linking && now.since(feed.since) >= SLOW;
-        let suspects = self.feeds.all.iter().filter(|feed| feed.suspect.is_some() || slow(feed)).map(Feed::node);
+        let unwanted = |feed: &&Feed| feed.suspect.is_some() || feed.crowded || slow(feed);
+        let suspects = self.feeds.all.iter().filter(unwanted).map(Feed::node);
         let failed = self.failed.iter().rev().filter(|(_, at)| now.since(*at) < FAILED).map(|(node, _)| *node);
         let failed = List::truncated(suspects.chain(failed));
         self.send(self.registry(), &Control::Seek { failed, review: false });
+        // Where there is no other place the registry hears that this member has one still, and is asked again once the parent asks.
+        for feed in self.feeds.all.iter_mut().filter(|feed| feed.crowded) {
+            feed.crowded = false;
+            self.status_due = true;
+        }
     }
 
     fn seek_standby(&mut self) {

@@ -12,6 +12,7 @@ use treehouse_wire::{
 use crate::{
     api::{Closing, Command, Event, Input, Offence, Output, RoomError},
     beacon::Choice,
+    capacity::Strain,
     children::{Children, StageLinks},
     config::{Config, HostConfig, JoinConfig},
     coordinates::Coordinate,
@@ -59,6 +60,10 @@ pub struct Room<S: Suite> {
     pub(crate) name: Name,
     /// Feeds that it is willing to give.
     pub(crate) children_max: u8,
+    /// The same as the user set it, before the uplink had its say.
+    pub(crate) children_set: u8,
+    /// What the uplink has to say, where it drops packets.
+    pub(crate) strain: Option<Box<Strain>>,
     pub(crate) now: Instant,
     pub(crate) wall: UnixSeconds,
     pub(crate) rng: Rng,
@@ -196,6 +201,8 @@ impl<S: Suite> Room<S> {
             identity_seed: config.identity_seed,
             name: config.name,
             children_max: config.children_max,
+            children_set: config.children_max,
+            strain: None,
         }
     }
 
@@ -237,8 +244,7 @@ impl<S: Suite> Room<S> {
             Input::Control { from, bytes } => return self.control(from, bytes),
             Input::Media { from, packet } => return self.media(from, packet),
             Input::Captured { number, captured, level, opus } => return self.captured(number, captured, level, opus),
-            // Capacity that follows drops is the next step of the overlay; the drop is in the driver's statistics.
-            Input::LaneDrops { .. } => {}
+            Input::LaneDrops { peer, packets } => self.lane_drops(peer, packets),
             Input::Measured(trips) => self.trips(trips),
             Input::FeedSilent { peer } => self.feed_silent(peer),
             Input::FeedHeard { peer } => self.heard(peer),
@@ -432,6 +438,7 @@ impl<S: Suite> Room<S> {
         self.forget_failed();
         self.close_unused_links();
         self.end_spent_feeds();
+        self.keep_capacity();
         self.leader_housekeeping();
         self.host_housekeeping();
         self.member_housekeeping();

@@ -35,7 +35,7 @@ pub struct View {
     pub feeds: Vec<FeedView>,
     /// Feeds that it gives, but for the stage, and what for.
     pub children: Vec<(NodeId, Purpose)>,
-    /// Children that were told to make way for another, and still are fed meanwhile.
+    /// Children that were told to make way for another or to find another feed, and still are fed meanwhile.
     pub making_way: usize,
     /// Primary and live standby feeds that it is willing to give.
     pub children_max: u8,

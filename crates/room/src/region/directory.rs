@@ -89,8 +89,8 @@ pub(crate) struct Member {
     pub(crate) doubted: bool,
     /// It leads a region of its own: its slots are not this registry's to give.
     pub(crate) leads: bool,
-    /// Members that did not work out for it, and until when they are not proposed again.
-    avoid: Vec<(NodeId, Instant)>,
+    /// Members that did not work out for it, until when they are not proposed again, and whether they had fed it.
+    avoid: Vec<(NodeId, Instant, bool)>,
     indexed: Option<Indexed>,
     /// When it is looked at next, to see whether something that it was to do is overdue.
     pub(super) look_at: Option<Instant>,
@@ -183,16 +183,21 @@ impl Member {
         !matches!(self.presence, Presence::Lost(_))
     }
 
-    pub(crate) fn avoid(&mut self, node: NodeId, until: Instant) {
-        self.avoid.retain(|(of, _)| *of != node);
+    pub(crate) fn avoid(&mut self, node: NodeId, until: Instant, had_fed: bool) {
+        self.avoid.retain(|(of, ..)| *of != node);
         if self.avoid.len() >= AVOID_MAX {
             self.avoid.remove(0);
         }
-        self.avoid.push((node, until));
+        self.avoid.push((node, until, had_fed));
     }
 
     pub(crate) fn avoids(&self, node: &NodeId, now: Instant) -> bool {
-        self.avoid.iter().any(|(of, until)| of == node && *until > now)
+        self.avoid.iter().any(|(of, until, _)| of == node && *until > now)
+    }
+
+    /// Whether a node that fed it failed a moment ago: what hangs on that node may be cut off too.
+    pub(crate) fn was_failed_by(&self, node: &NodeId, now: Instant) -> bool {
+        self.avoid.iter().any(|(of, until, had_fed)| *had_fed && of == node && *until > now)
     }
 
     pub(crate) fn trip_to(&self, node: &NodeId) -> Option<Duration> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use treehouse_wire::{Control, NodeId, Suite};
 
-use super::directory::{Member, Presence, Slot};
+use super::directory::{Presence, Slot};
 use crate::{room::Room, time::Instant};
 
 /// Reports that are of one cause come within this; after it a member that has answered may be doubted again.
@@ -45,13 +45,14 @@ impl<S: Suite> Room<S> {
 
     fn doubt_one(&mut self, reporter: NodeId, node: NodeId) {
         let now = self.now;
+        let fed = self.feeds_in_view(&node, &reporter);
         let Some(region) = &mut self.region else { return };
         let directory = &region.directory;
         let slot = directory.slot(&node).filter(|slot| *slot != Slot::SELF);
         let doubtable = |slot: &Slot| directory.at(*slot).is_some_and(|of| of.is_there() && of.is_capable());
-        let Some(slot) = slot.filter(doubtable) else { return };
-        let fed = |of: &Member| of.parent() == Some(slot) || of.standby() == Some(slot);
-        let fed = directory.get(&reporter).is_some_and(fed);
+        if slot.filter(doubtable).is_none() {
+            return;
+        }
         let doubts = &mut region.doubts.0;
         if !doubts.contains_key(&node) && doubts.len() >= DOUBTS_MAX {
             return;

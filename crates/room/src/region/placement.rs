@@ -105,7 +105,7 @@ impl View<'_> {
         self.directory.above(slot).skip(1).all(|above| {
             self.directory
                 .at(above)
-                .is_none_or(|of| of.is_there() && !of.doubted && !self.member.avoids(&of.node, self.now))
+                .is_none_or(|of| of.is_there() && !of.doubted && !self.member.was_failed_by(&of.node, self.now))
         })
     }
 
@@ -297,7 +297,7 @@ impl<S: Suite> Room<S> {
                     member.trips.retain(|(of, _)| of != node);
                     member.trips.push((*node, *trip));
                     if trip.is_none() {
-                        member.avoid(*node, now.after(UNREACHABLE));
+                        member.avoid(*node, now.after(UNREACHABLE), false);
                     }
                 }
                 let excess = member.trips.len().saturating_sub(TRIPS_MAX);
@@ -344,10 +344,11 @@ impl<S: Suite> Room<S> {
             return self.offended(from, Offence::OutOfRole);
         }
         let (me, now) = (self.me, self.now);
+        let fed: Vec<NodeId> = failed.iter().copied().filter(|node| self.feeds_in_view(node, &from)).collect();
         if self
             .change_member(&from, |member| {
                 for node in failed.iter().filter(|node| **node != me) {
-                    member.avoid(*node, now.after(FAILED));
+                    member.avoid(*node, now.after(FAILED), fed.contains(node));
                 }
             })
             .is_none()
@@ -370,6 +371,14 @@ impl<S: Suite> Room<S> {
             self.send_state(from);
         }
         self.place(from, false);
+    }
+
+    /// Whether one member feeds another, as far as the registry was told: a placement alone is not enough.
+    pub(super) fn feeds_in_view(&self, node: &NodeId, child: &NodeId) -> bool {
+        let Some(directory) = self.region.as_ref().map(|region| &region.directory) else { return false };
+        let Some(slot) = directory.slot(node) else { return false };
+        let fed = |of: &Member| of.placed_at.is_none() && of.parent() == Some(slot);
+        directory.get(child).is_some_and(fed)
     }
 
     fn forget_failed_feeds(&mut self, node: NodeId, failed: &[NodeId]) {

@@ -21,7 +21,7 @@ use treehouse_wire::{Address, Bytes, Contact, Header, List, NodeId, Suite, UnixS
 
 use crate::{
     engine::Net,
-    plan::{NodeIx, Plan},
+    plan::{Hostile, NodeIx, Plan},
     strategy::{Frame, Place, Strategy},
 };
 use keys::WALL;
@@ -467,7 +467,9 @@ impl<S: Suite> Strategy for Treehouse<S> {
     }
 
     fn dropped(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx, packets: u32) {
-        if let Some(peer) = self.id(peer) {
+        // Who lies about its capacity does not heed its lanes either.
+        let lies = matches!(net.plan().nodes[node.index()].hostile, Some(Hostile::LieCapacity { .. }));
+        if let Some(peer) = self.id(peer).filter(|_| !lies) {
             self.input(net, node, Input::LaneDrops { peer, packets });
         }
     }
