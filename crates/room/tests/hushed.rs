@@ -82,8 +82,8 @@ fn a_hushed_newcomer_goes_by_round_trips_that_the_driver_computes() {
     let upstream = world.room(newcomer).upstream();
     let parent = upstream.parent.expect("it was placed by what it was told");
     assert!(members.iter().any(|ix| world.nodes[*ix].id == parent) || parent == world.nodes[0].id);
-    // Landmarks first, and then those that seem near, which come to more than one offer holds.
-    assert!(world.measured - before > 6, "{} were asked for", world.measured - before);
+    // Landmarks, and where they leave a better one to look at, those that seem near.
+    assert!(world.measured > before, "nobody was asked for");
     let linked = world.nodes[newcomer].links.len();
     assert!(linked <= 5, "it has {linked} links: to the host and its feeds, and none to those that it only measured");
     // A driver that says nothing: the newcomer is placed none the less.
