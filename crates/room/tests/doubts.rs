@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::World;
-use treehouse_room::{Cheap, Command, Protection};
+use treehouse_room::{Cheap, Command, Event, Protection};
 use treehouse_wire::{Control, List, NodeId, control::Purpose};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -72,4 +72,23 @@ fn members_whose_relays_die_together_hear_again_soon() {
         assert!(longest < 2 * SECOND, "seed {seed}: {longest:?}");
         world.command(0, Command::Leave);
     }
+}
+
+/// A relay that answers nobody for some seconds, and then again: its link outlives that.
+#[test]
+fn a_member_that_was_only_slow_is_not_forgotten() {
+    let mut world = room_of(40, 5);
+    let relay = (2..=40).max_by_key(|ix| children(&world, *ix).len()).expect("there are members");
+    world.uncovered_max = 10 * SECOND;
+    world.partition(|ix| u8::from(ix == relay));
+    world.run_for(Duration::from_millis(4500));
+    world.partition(|_| 0);
+    world.run_for(25 * SECOND);
+    let id = world.nodes[relay].id;
+    assert!(!world.has_event(0, |event| matches!(event, Event::MemberLeft { peer, .. } if *peer == id)));
+    let from = world.now;
+    world.run_for(2 * SECOND);
+    let to = world.now;
+    world.run_for(SECOND);
+    world.assert_heard(1, relay, from, to);
 }

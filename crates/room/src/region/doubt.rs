@@ -29,6 +29,8 @@ struct Doubt {
     reporters: Vec<NodeId>,
     /// When it was asked.
     asked: Option<Instant>,
+    /// When it was taken for lost, since it had not answered.
+    lost: Option<Instant>,
 }
 
 /// Members in doubt, and those that were cleared a moment ago.
@@ -57,7 +59,8 @@ impl<S: Suite> Room<S> {
         if !doubts.contains_key(&node) && doubts.len() >= DOUBTS_MAX {
             return;
         }
-        let doubt = doubts.entry(node).or_insert_with(|| Doubt { since: now, reporters: Vec::new(), asked: None });
+        let doubt =
+            doubts.entry(node).or_insert_with(|| Doubt { since: now, reporters: Vec::new(), asked: None, lost: None });
         if doubt.asked.is_some() || now.since(doubt.since) >= WINDOW {
             return;
         }
@@ -84,10 +87,18 @@ impl<S: Suite> Room<S> {
 
     /// A member was heard from: it is there.
     pub(crate) fn is_there(&mut self, node: NodeId) {
-        let doubt = self.region.as_mut().and_then(|region| region.doubts.0.get_mut(&node));
-        if doubt.is_some_and(|doubt| core::mem::take(&mut doubt.asked).is_some()) {
-            // The entry stays until its time is over, so that it is not asked all the time.
-            self.change_member(&node, |member| member.doubted = false);
+        let Some(doubt) = self.region.as_mut().and_then(|region| region.doubts.0.get_mut(&node)) else { return };
+        let (asked, lost) = (doubt.asked.take(), doubt.lost.take());
+        let linked = self.links.is_up(&node);
+        // The entry stays until its time is over, so that it is not asked all the time.
+        if asked.is_some() || lost.is_some() {
+            self.change_member(&node, |member| {
+                member.doubted = false;
+                if lost.is_some() && linked && !member.is_there() {
+                    // It was only slow: it keeps its link and its place.
+                    member.presence = Presence::Linked;
+                }
+            });
         }
     }
 
@@ -95,10 +106,8 @@ impl<S: Suite> Room<S> {
     pub(crate) fn is_not_there(&mut self, node: NodeId) {
         let now = self.now;
         let Some(region) = &mut self.region else { return };
-        if region.doubts.0.get(&node).is_none_or(|doubt| doubt.asked.is_none()) {
-            return;
-        }
-        region.doubts.0.remove(&node);
+        let Some(doubt) = region.doubts.0.get_mut(&node).filter(|doubt| doubt.asked.is_some()) else { return };
+        (doubt.asked, doubt.lost) = (None, Some(now));
         let directory = &mut region.directory;
         let Some(slot) = directory.slot(&node) else { return };
         directory.change(&node, now, |member| {
@@ -115,7 +124,10 @@ impl<S: Suite> Room<S> {
     pub(crate) fn settle_doubts(&mut self) {
         let now = self.now;
         let Some(region) = &mut self.region else { return };
-        region.doubts.0.retain(|_, doubt| doubt.asked.is_some() || now.since(doubt.since) < WINDOW);
+        region.doubts.0.retain(|_, doubt| {
+            let lost = doubt.lost.is_some_and(|at| now.since(at) < super::LOST);
+            doubt.asked.is_some() || lost || now.since(doubt.since) < WINDOW
+        });
         let silent = |doubt: &Doubt| doubt.asked.is_some_and(|at| now.since(at) >= ANSWER);
         let silent: Vec<NodeId> =
             region.doubts.0.iter().filter(|(_, doubt)| silent(doubt)).map(|(node, _)| *node).collect();
