@@ -94,19 +94,17 @@ impl View<'_> {
                 .best(Among::Open, self.slot, wanted, self.now, |slot, of| self.fits(slot, of) && fits(slot, of))
         };
         let works = |_: Slot, of: &Member| !self.member.avoids(&of.node, self.now);
-        let sound = |slot: Slot, of: &Member| works(slot, of) && self.is_fed_soundly(slot);
-        let found = best(&sound);
+        let found = best(&|slot, of| self.is_sound(slot, of));
         let found = if found.is_empty() { best(&works) } else { found };
         if found.is_empty() { best(&|_, _| true) } else { found }
     }
 
-    /// Whether no node above is in doubt or has just failed this member: it would be cut off with the others below it.
-    fn is_fed_soundly(&self, slot: Slot) -> bool {
-        self.directory.above(slot).skip(1).all(|above| {
-            self.directory
-                .at(above)
-                .is_none_or(|of| of.is_there() && !of.doubted && !self.member.was_failed_by(&of.node, self.now))
-        })
+    /// Whether a node has not failed this member, and no node above it is in doubt or has stopped to feed this member a moment
+    /// ago: it would be cut off with the others below that one.
+    fn is_sound(&self, slot: Slot, of: &Member) -> bool {
+        let carries = |of: &Member| of.is_there() && !of.doubted && !self.member.was_failed_by(&of.node, self.now);
+        let mut above = self.directory.above(slot).skip(1).filter_map(|above| self.directory.at(above));
+        !self.member.avoids(&of.node, self.now) && above.all(carries)
     }
 
     /// The best way to be fed: a free slot, or that of a leaf.
@@ -117,9 +115,7 @@ impl View<'_> {
             return free.or_else(|| self.kept_for_standbys());
         }
         let among = Among::Displaceable;
-        let fits = |slot: Slot, of: &Member| {
-            self.fits(slot, of) && !self.member.avoids(&of.node, self.now) && self.is_fed_soundly(slot)
-        };
+        let fits = |slot: Slot, of: &Member| self.fits(slot, of) && self.is_sound(slot, of);
         let found = self.directory.best(among, self.slot, 4, self.now, fits);
         let displaced = found
             .into_iter()
@@ -160,8 +156,7 @@ impl View<'_> {
         let siblings = self.directory.at(parent).map_or(&[][..], Member::children);
         let taken: Vec<Slot> = siblings.iter().filter_map(|slot| self.directory.at(*slot)?.standby()).collect();
         let root = self.root_of(parent);
-        let works = |slot: Slot, of: &Member| !self.member.avoids(&of.node, self.now) && self.is_fed_soundly(slot);
-        let fits = |slot: Slot, of: &Member| slot != parent && self.fits(slot, of) && works(slot, of);
+        let fits = |slot: Slot, of: &Member| slot != parent && self.fits(slot, of) && self.is_sound(slot, of);
         let found = self.directory.best(Among::Standby, self.slot, STANDBYS, self.now, fits);
         let live = self.member.is_relay() || self.directory.protection() == Protection::All;
         let key = |(score_us, slot): &(u32, Slot)| {
