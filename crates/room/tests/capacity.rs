@@ -101,11 +101,5 @@ fn drops_that_go_on_leave_a_relay_without_children_and_all_of_them_fed() {
         world.run_for(SECOND);
     }
     assert_eq!(given(&world, relay), [], "nobody is fed by an uplink that carries nothing");
-    let from = world.now;
-    world.run_for(3 * SECOND);
-    let to = world.now;
-    world.run_for(SECOND);
-    for ix in world.inside().into_iter().filter(|ix| *ix != 0) {
-        world.assert_heard(0, ix, from, to);
-    }
+    world.assert_all_hear(0, 3 * SECOND);
 }

@@ -13,10 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn room_of(members: usize, seed: u64) -> World<Cheap> {
     let mut world = World::new(seed, Protection::Off);
     world.open(6);
-    for n in 0..members {
-        world.join(if n % 3 == 2 { 0 } else { 5 });
-        world.run_for(Duration::from_millis(100));
-    }
+    world.join_many(members, 3, 5);
     world.run_for(8 * SECOND);
     world.speak(1);
     world.run_for(2 * SECOND);

@@ -18,10 +18,7 @@ fn room(seed: u64) -> World<Cheap> {
 fn room_of(members: usize, seed: u64) -> World<Cheap> {
     let mut world = World::new(seed, Protection::Relays);
     world.open(4);
-    for n in 0..members {
-        world.join(if n % 4 == 3 { 0 } else { 4 });
-        world.run_for(Duration::from_millis(100));
-    }
+    world.join_many(members, 4, 4);
     world.run_for(6 * SECOND);
     for ix in SPEAKERS {
         world.nodes[ix].minus_dbov = 127;

@@ -45,13 +45,7 @@ fn a_large_room_is_led_by_hubs() {
     assert_eq!(world.inside().len(), 151, "all were admitted");
     assert!(led.len() >= 4, "regions: {led:?}");
     assert!(led.values().all(|members| *members <= 45), "regions: {led:?}");
-    let from = world.now;
-    world.run_for(5 * SECOND);
-    let to = world.now;
-    world.run_for(SECOND);
-    for ix in world.inside().into_iter().filter(|ix| *ix != 0) {
-        world.assert_heard(0, ix, from, to);
-    }
+    world.assert_all_hear(0, 5 * SECOND);
     let mut counts = world.nodes[0].events.iter().filter_map(|(_, event)| match event {
         Event::Members(members) => Some(*members),
         _ => None,
@@ -71,13 +65,7 @@ fn members_of_a_hub_that_dies_hear_on_and_come_to_another() {
     assert!(orphans.len() > 5, "it led some: {before:?}");
     world.crash(*hub);
     world.run_for(20 * SECOND);
-    let from = world.now;
-    world.run_for(3 * SECOND);
-    let to = world.now;
-    world.run_for(SECOND);
-    for ix in world.inside().into_iter().filter(|ix| *ix != 0) {
-        world.assert_heard(0, ix, from, to);
-    }
+    world.assert_all_hear(0, 3 * SECOND);
     // Reviews bring the others to a new leader in their time; who needed something has one already.
     world.run_for(120 * SECOND);
     let left = orphans.iter().filter(|ix| **ix != *hub && world.is_alive(**ix));

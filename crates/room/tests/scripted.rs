@@ -14,11 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn room_of(members: usize, protection: Protection, seed: u64) -> World<treehouse_room::Cheap> {
     let mut world = World::new(seed, protection);
     world.open(6);
-    for n in 0..members {
-        // Every fourth cannot relay.
-        world.join(if n % 4 == 3 { 0 } else { 6 });
-        world.run_for(Duration::from_millis(100));
-    }
+    world.join_many(members, 4, 6);
     world.run_for(8 * SECOND);
     world.speak(1);
     world.run_for(2 * SECOND);
@@ -140,14 +136,8 @@ fn a_partition_heals() {
     world.partition(|_| 0);
     world.run_for(15 * SECOND);
     world.check_settled(false);
-    let from = world.now;
-    world.run_for(3 * SECOND);
-    let to = world.now;
-    world.run_for(SECOND);
+    world.assert_all_hear(1, 3 * SECOND);
     assert_eq!(world.inside().len(), 101, "nobody is lost");
-    for ix in world.inside().into_iter().filter(|ix| *ix != 1) {
-        world.assert_heard(1, ix, from, to);
-    }
 }
 
 #[test]

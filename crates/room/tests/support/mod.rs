@@ -254,6 +254,14 @@ impl<S: Suite> World<S> {
         self.join_with(invite, children_max)
     }
 
+    /// So many join, ten a second; each `leaves`-th cannot feed others, the others may have so many children.
+    pub fn join_many(&mut self, members: usize, leaves: usize, children_max: u8) {
+        for n in 0..members {
+            self.join(if n % leaves == leaves - 1 { 0 } else { children_max });
+            self.run_for(Duration::from_millis(100));
+        }
+    }
+
     /// A node joins by another member's address.
     pub fn join_by(&mut self, member: Ix, children_max: u8) -> Ix {
         let contact = Contact { node: self.nodes[member].id, addresses: List::truncated([Self::address(member)]) };
@@ -600,6 +608,17 @@ impl<S: Suite> World<S> {
         let missing = self.missing(speaker, ix, from, to);
         let events: Vec<_> = self.nodes[ix].events.iter().rev().take(8).collect();
         assert!(missing.is_empty(), "node {ix} misses {missing:?} since {from:?}; {events:#?}");
+    }
+
+    /// Runs on, and everyone in the room plays every frame that `speaker` captures in that time.
+    pub fn assert_all_hear(&mut self, speaker: Ix, time: Duration) {
+        let from = self.now;
+        self.run_for(time);
+        let to = self.now;
+        self.run_for(Duration::from_secs(1));
+        for ix in self.inside().into_iter().filter(|ix| *ix != speaker) {
+            self.assert_heard(speaker, ix, from, to);
+        }
     }
 
     /// The longest time between two frames of one voice in a span.
