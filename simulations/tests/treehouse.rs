@@ -10,10 +10,11 @@ use support::{Everywhere, plan};
 use treehouse_room::Cheap;
 use treehouse_sim::{
     engine::Engine,
-    measure::Outcome,
+    measure::{Outage, Outcome},
     network::Delay,
     plan::{Departure, Hostile, NodeIx, Plan, Spurt},
     results,
+    scenario::Scenario,
     strategies::treehouse::{Protection, Settings, Treehouse},
     strategy::Strategy,
 };
@@ -162,4 +163,22 @@ fn the_real_suite_gives_the_same_tree_and_the_same_deliveries_as_the_cheap_one()
     assert_eq!(cheap.counts, real.counts);
     assert_eq!(cheap.nodes, real.nodes);
     assert_eq!(cheap.events, real.events);
+}
+
+/// The scenario as it is shipped, up to half a minute after the relays die.
+#[test]
+fn of_those_whose_relays_die_together_nearly_all_hear_again_within_two_seconds() {
+    let died_us = 60 * SECOND_US;
+    for seed in 1..=2 {
+        let sets = [("duration".to_owned(), "90s".to_owned())];
+        let plan = Scenario::load("mass-failure", &sets).expect("it is shipped").plan(seed).expect("it can be drawn");
+        let outcome = Engine::new(Arc::new(plan), |plan| Treehouse::new(plan, Settings::default())).run();
+        let begins_us = |of: &&Outage| of.at_us.saturating_sub(of.length_us);
+        let cut = outcome.outages.iter().filter(|of| (died_us..died_us + SECOND_US).contains(&begins_us(of)));
+        let cut: Vec<u64> = cut.map(|of| of.length_us).collect();
+        let late = cut.iter().filter(|length_us| **length_us > 2 * SECOND_US).count();
+        println!("seed {seed}: {late} of {} heard nothing for more than two seconds", cut.len());
+        assert!(cut.len() > 100, "many are cut off: {}", cut.len());
+        assert!(100 * late <= cut.len(), "{late} of {}", cut.len());
+    }
 }
