@@ -5,9 +5,9 @@
 //! that causes it, and since a link waits for one place at a time, links take turns. A [`Throttle`] bounds what a peer
 //! can make this node check.
 //!
-//! Ending politely: the side that hangs up writes everything it has queued, ends the sending side of its substreams, and
-//! waits until the peer's control substream ends too, which says that everything was read. That takes
-//! [`HANGUP_FLUSH_MAX`] at most.
+//! Ending politely: the side that hangs up writes everything it has queued and ends the sending side of its lanes; once
+//! the peer has let them go, which says that it has read them, it ends its control substream, and waits until the
+//! peer's ends too. That takes [`HANGUP_FLUSH_MAX`] at most.
 
 use std::{
     pin::Pin,

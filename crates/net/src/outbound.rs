@@ -12,7 +12,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Instant,
 };
 
@@ -223,21 +223,30 @@ impl<S: Io> Outbound<S> {
         Ok(())
     }
 
-    /// Writes everything that is queued, then ends the sending side of each substream.
+    /// Writes everything that is queued and ends the sending side of each substream: the lanes first, and the control
+    /// substream, whose end is the link's, once the peer has read the lanes and let them go. Substreams arrive in no
+    /// order, and a lane may still be about to open.
     pub(crate) fn poll_finish(&self, now: Instant) -> Poll<Result<(), LinkEnd>> {
         let mut state = self.lock();
         let mut cx = self.context(Slot::WRITE);
         state.write_control(&mut cx)?;
+        let mut all_read = true;
         for (i, lane) in state.lanes.iter_mut().enumerate() {
             lane.write(i, &mut cx, now)?;
-            if let LaneStream::Open(stream, _) = &mut lane.stream {
-                if !lane.queue.is_empty() {
-                    return Poll::Pending;
+            all_read &= match &mut lane.stream {
+                LaneStream::Unused => true,
+                LaneStream::Wanted | LaneStream::Requested => lane.queue.is_empty(),
+                LaneStream::Open(..) if !lane.queue.is_empty() => false,
+                LaneStream::Open(stream, _) => {
+                    let mut stream = Pin::new(stream);
+                    match stream.as_mut().poll_close(&mut cx)? {
+                        Poll::Ready(()) => stream.poll_read(&mut cx, &mut [0; 16]).is_ready(),
+                        Poll::Pending => false,
+                    }
                 }
-                ready!(Pin::new(stream).poll_close(&mut cx))?;
-            }
+            };
         }
-        if !state.control.is_empty() {
+        if !all_read || !state.control.is_empty() {
             return Poll::Pending;
         }
         match &mut state.control_stream {
@@ -327,6 +336,8 @@ mod tests {
         room: usize,
         written: Vec<u8>,
         waiting: Option<Waker>,
+        /// The peer has read everything and dropped its side.
+        let_go: bool,
     }
 
     impl Pipe {
@@ -342,6 +353,10 @@ mod tests {
             if let Some(waiting) = content.waiting.take() {
                 waiting.wake();
             }
+        }
+
+        fn let_go(&self) {
+            self.0.lock().expect("no panic").let_go = true;
         }
 
         fn written(&self) -> Vec<u8> {
@@ -373,7 +388,7 @@ mod tests {
 
     impl AsyncRead for Pipe {
         fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
-            Poll::Pending
+            if self.0.lock().expect("no panic").let_go { Poll::Ready(Ok(0)) } else { Poll::Pending }
         }
     }
 
@@ -442,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn finishing_waits_until_everything_is_written() {
+    fn finishing_waits_until_everything_is_written_and_the_lanes_are_read() {
         let (outbound, now) = (Outbound::new(), Instant::now());
         let (control, lane) = (Pipe::with_room(4), Pipe::with_room(1));
         outbound.set_control(control.clone());
@@ -456,8 +471,26 @@ mod tests {
         control.make_room(100);
         assert!(outbound.poll_finish(now).is_pending());
         lane.make_room(100);
+        assert!(outbound.poll_finish(now).is_pending(), "the peer could see the link's end before the packet");
+        lane.let_go();
         assert_eq!(outbound.poll_finish(now), Poll::Ready(Ok(())));
         assert_eq!(control.written(), [0, 2, 1, 1, 0, 2, 2, 2], "what was said after the hangup is not sent");
+        assert_eq!(lane.written(), [1, 0, 2, 3, 3]);
+    }
+
+    #[test]
+    fn finishing_waits_for_a_lane_that_is_about_to_open() {
+        let (outbound, now) = (Outbound::new(), Instant::now());
+        outbound.set_control(Pipe::with_room(100));
+        outbound.forward(1, packet(3), now + Duration::from_secs(1), now);
+        outbound.hang_up();
+        assert!(outbound.poll_finish(now).is_pending());
+        assert_eq!(outbound.take_wanted(), [1]);
+        assert!(outbound.poll_finish(now).is_pending());
+        let lane = Pipe::with_room(100);
+        lane.let_go();
+        outbound.set_lane(1, lane.clone(), now);
+        assert_eq!(outbound.poll_finish(now), Poll::Ready(Ok(())));
         assert_eq!(lane.written(), [1, 0, 2, 3, 3]);
     }
 }
