@@ -144,7 +144,7 @@ impl Media {
             return;
         }
         let last_us = listener.last.map_or(silent_us, |(_, captured)| captured);
-        let length_us = waited_us.saturating_sub(self.timeline.pauses_us(last_us, captured_us));
+        let length_us = waited_us.saturating_sub(self.timeline.pauses_us(last_us, captured_us, node));
         if length_us >= OUTAGE_US {
             out.outages.push(Outage { node, at_us: arrived_us, length_us });
         }

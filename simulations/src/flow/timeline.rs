@@ -61,8 +61,8 @@ impl Voice {
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     pub(super) voices: Vec<Voice>,
-    /// Capture times of the packets of all voices together.
-    all_us: Vec<u64>,
+    /// Capture times of the packets of all voices together, and the speaker of each.
+    all: Vec<(u64, NodeIx)>,
     /// Length of the sound in a packet.
     pub(super) packet_us: u64,
 }
@@ -83,16 +83,17 @@ impl Timeline {
         of.frames.push(of.frames.last().copied().unwrap_or(0) + frames);
         of.due.push(0);
         of.on_time.push(0);
-        self.all_us.push(now_us);
+        self.all.push((now_us, speaker));
     }
 
-    /// The speakers' own pauses between two packets.
-    pub(super) fn pauses_us(&self, from_us: u64, until_us: u64) -> u64 {
-        let after = self.all_us.partition_point(|at| *at <= from_us);
-        let before = self.all_us.partition_point(|at| *at < until_us).max(after);
+    /// The speakers' own pauses between two packets; to a speaker its own turns are pauses.
+    pub(super) fn pauses_us(&self, from_us: u64, until_us: u64, listener: NodeIx) -> u64 {
+        let after = self.all.partition_point(|(at, _)| *at <= from_us);
+        let before = self.all.partition_point(|(at, _)| *at < until_us).max(after);
         let mut previous = from_us;
         let mut pauses_us = 0;
-        for at in self.all_us[after..before].iter().copied().chain([until_us]) {
+        let others = self.all[after..before].iter().filter(|(_, speaker)| *speaker != listener);
+        for at in others.map(|(at, _)| *at).chain([until_us]) {
             pauses_us += at.saturating_sub(previous).saturating_sub(self.packet_us);
             previous = at.max(previous);
         }
@@ -133,8 +134,9 @@ mod tests {
         timeline.sum(&mut seconds);
         assert_eq!(seconds.iter().map(|second| second.due).collect::<Vec<_>>(), [48, 9, 0, 0]);
         assert_eq!(seconds.iter().map(|second| second.on_time).sum::<u64>(), 30);
-        assert_eq!(timeline.pauses_us(60_000, 1_200_000), 0);
+        assert_eq!(timeline.pauses_us(60_000, 1_200_000, NodeIx(1)), 0);
+        assert_eq!(timeline.pauses_us(60_000, 1_200_000, NodeIx::HOST), 1_080_000, "its own turn");
         timeline.captured(0, NodeIx::HOST, 3, 5_000_000);
-        assert_eq!(timeline.pauses_us(3_000_000, 5_000_000), 1_940_000);
+        assert_eq!(timeline.pauses_us(3_000_000, 5_000_000, NodeIx(1)), 1_940_000);
     }
 }
