@@ -1,11 +1,14 @@
 //! Who leads this member's region, and how it finds out.
 //!
 //! A small room has one leader, the host. In a large one hubs lead regions of it, and whoever asks the wrong node is
-//! redirected: a joiner may come by the address of any member. A redirect names up to three leaders; all are dialled, and the
-//! one that is reached first is asked, so that the nearest is taken without anyone knowing where the joiner is ("happy
-//! eyeballs", RFC 8305, is the same race for addresses). After three redirects it gives up. Whoever answers in the end
+//! redirected: a joiner may come by the address of any member. A redirect names up to three leaders; the hubs among them are
+//! dialled, and the one that is reached first is asked, so that the nearest is taken without anyone knowing where the joiner
+//! is ("happy eyeballs", RFC 8305, is the same race for addresses). The host is spared as long as there are others, and dialled
+//! after a head start: a hub may have died without all its region knowing. A third redirect leads to the host, if any has named it,
+//! which then admits; after that the joiner gives up. Whoever answers in the end
 //! proves by its lease that the host sent it: a false redirect leads nowhere, but cannot lead astray.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use treehouse_invite::{Invite, Lease};
@@ -19,7 +22,11 @@ use crate::{
     api::{JoinFailure, Offence},
     feeds::Aim,
     room::{Phase, Room},
+    timers::Timer,
 };
+
+/// Hubs that were named have this long before the host is dialled too. Most round trips are over by then.
+const HEAD_START: Duration = Duration::from_millis(600);
 
 /// The leader of a member's region, where that is not the host as the invite names it.
 #[derive(Debug, PartialEq)]
@@ -33,6 +40,8 @@ pub(crate) struct Lead {
 pub(crate) struct Entry {
     contacts: Vec<Contact>,
     redirects: u8,
+    /// Where the host is, once one has said so.
+    host: Option<Contact>,
     attempts: Vec<(Address, String)>,
 }
 
@@ -70,8 +79,10 @@ impl<S: Suite> Room<S> {
         self.host_link.closed = false;
     }
 
-    /// The leader is gone: the host knows another, and is asked at once where it is linked.
+    /// The leader is gone: the host knows another, and is asked at once where it is linked. Those below hear of it, or each
+    /// would find out when it needs the leader, and send joiners there until then.
     pub(crate) fn leave_leader(&mut self) {
+        self.pass_on_gone();
         self.go_by_host();
         if self.is_in() && self.links.is_up(&self.host) {
             self.ask_admission();
@@ -110,13 +121,26 @@ impl<S: Suite> Room<S> {
         entry.contacts = contacts;
         match up {
             Some(peer) => self.host_link_up(peer),
-            None => {
-                for contact in self.host_link.entry.iter().flat_map(|entry| entry.contacts.clone()).collect::<Vec<_>>()
-                {
-                    self.dial(&contact);
-                }
-            }
+            None => self.dial_entry(),
         }
+    }
+
+    /// Dials the leaders that are named: the host only where there is no other, or later.
+    fn dial_entry(&mut self) {
+        let Some(entry) = &self.host_link.entry else { return };
+        let hubs: Vec<Contact> = entry.contacts.iter().filter(|contact| contact.node != self.host).cloned().collect();
+        if hubs.is_empty() || entry.redirects == 0 {
+            self.dial_host_too();
+        } else {
+            self.timers.arm(Timer::Entry, self.now.after(HEAD_START));
+        }
+        hubs.iter().for_each(|contact| self.dial(contact));
+    }
+
+    pub(crate) fn dial_host_too(&mut self) {
+        let Some(entry) = &self.host_link.entry else { return };
+        let host = entry.contacts.iter().find(|contact| contact.node == self.host).cloned();
+        host.iter().for_each(|host| self.dial(host));
     }
 
     /// What only a leader may say came from another: an offence, unless it may have been this member's a moment ago.
@@ -143,6 +167,10 @@ impl<S: Suite> Room<S> {
         let Some(at) = entry.contacts.iter().position(|contact| contact.node == *peer) else { return false };
         entry.contacts.swap_remove(at);
         entry.attempts.extend_from_slice(attempts);
+        if entry.contacts.iter().all(|contact| contact.node == self.host) {
+            self.dial_host_too();
+        }
+        let Some(entry) = &mut self.host_link.entry else { return true };
         if entry.contacts.is_empty() {
             let attempts = core::mem::take(&mut entry.attempts);
             self.host_link.entry = None;
@@ -174,11 +202,19 @@ impl<S: Suite> Room<S> {
         }
         self.host_link.direct |= direct;
         let (me, now) = (self.me, self.now);
-        let usable = |contact: &Contact| {
-            contact.node != me && !self.links.is_shunned(&contact.node, now) && !self.has_failed(&contact.node)
-        };
         let mut contacts = leaders.into_vec();
-        contacts.retain(usable);
+        // Regions that fill up send on and on: the last time it is the host, where one has named it, and it is to admit.
+        let named = contacts.iter().find(|contact| contact.node == self.host).cloned();
+        let host = named.unwrap_or_else(|| self.host_contact());
+        if let Some(entry) = self.host_link.entry.as_mut().filter(|_| !host.addresses.is_empty()) {
+            entry.host = Some(host);
+        }
+        if let Some(host) = self.last_resort() {
+            contacts = vec![host];
+        }
+        contacts.retain(|contact| {
+            contact.node != me && !self.links.is_shunned(&contact.node, now) && !self.has_failed(&contact.node)
+        });
         if !contacts.is_empty() {
             return self.enter(contacts);
         }
@@ -188,6 +224,11 @@ impl<S: Suite> Room<S> {
         }
         self.go_by_host();
         self.redial_later();
+    }
+
+    /// The host, for one that follows no further redirect.
+    pub(crate) fn last_resort(&self) -> Option<Contact> {
+        self.host_link.entry.as_ref().filter(|entry| entry.redirects == REDIRECTS_MAX)?.host.clone()
     }
 
     /// A parent passes on that the region has another leader; so does this member, to those whom it feeds.
@@ -215,10 +256,40 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    /// Sends one that asked here to those who can help it.
-    pub(crate) fn redirect(&mut self, to: NodeId, leaders: Vec<Contact>, direct: bool) {
+    fn pass_on_gone(&mut self) {
+        if self.has_hub() && self.is_in() {
+            let message = Control::LeaderGone(self.registry());
+            for child in self.children.with_purpose(|purpose| purpose == Purpose::Primary) {
+                self.send(child, &message);
+            }
+        }
+    }
+
+    /// The leader said goodbye.
+    pub(crate) fn leader_left(&mut self, leader: NodeId) {
+        if self.has_hub() && self.is_in() && leader == self.registry() {
+            self.leave_leader();
+            self.host_link.closed = !self.links.is_up(&self.host);
+        }
+    }
+
+    /// A parent says that the leader is gone. The host is asked once there is something to ask for: a whole region at once
+    /// would be a flood.
+    pub(crate) fn leader_gone(&mut self, from: NodeId, leader: NodeId) {
+        let parent = self.feeds.get(&from).is_some_and(|feed| feed.is_live() && feed.aim == Aim::Primary);
+        if parent && leader != self.host && !self.links.is_up(&leader) {
+            self.leader_left(leader);
+        }
+    }
+
+    /// Sends one that asked here to those who can help it, and to the host where they cannot be reached.
+    pub(crate) fn redirect(&mut self, to: NodeId, mut leaders: Vec<Contact>, direct: bool) {
         if leaders.is_empty() {
             return self.send(to, &Control::Refused(Refusal::RoomFull));
+        }
+        if !self.is_host() && leaders.iter().all(|leader| leader.node != self.host) {
+            leaders.truncate(LEADERS_MAX - 1);
+            leaders.push(self.host_contact());
         }
         self.send(to, &Control::Redirect { leaders: List::truncated(leaders), direct });
     }

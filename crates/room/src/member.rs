@@ -133,7 +133,8 @@ impl<S: Suite> Room<S> {
     /// `Join` the first time, `Resume` for a member that has a certificate.
     pub(crate) fn ask_admission(&mut self) {
         // A member that hears nothing is placed by whom it asks, and sent on to another leader later.
-        let direct = self.host_link.direct || self.is_in() && self.cut_since.is_some();
+        let last = self.last_resort().is_some_and(|host| host.node == self.registry());
+        let direct = self.host_link.direct || last || self.is_in() && self.cut_since.is_some();
         let profile = self.profile();
         let message = match (&self.certificate, &self.host_link.invite) {
             // What a hub certified is less than the invite may grant, which the host sees.

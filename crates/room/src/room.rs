@@ -267,6 +267,7 @@ impl<S: Suite> Room<S> {
         while let Some(timer) = self.timers.take_due(self.now) {
             match timer {
                 Timer::Admission => self.admission_due(),
+                Timer::Entry => self.dial_host_too(),
                 Timer::Measure => self.measure_due(),
                 Timer::Feeds => self.watch_feeds(),
                 Timer::Ticks => self.tick_silent_children(),
@@ -345,6 +346,7 @@ impl<S: Suite> Room<S> {
             Control::Offer { .. } | Control::Placement(_) | Control::StageContact(_) => self.host_says(from, message),
             Control::Redirect { leaders, direct } => self.redirected(from, leaders, direct),
             Control::Leader { leader, before, lease } => self.leader_said(from, leader, before, lease),
+            Control::LeaderGone(leader) => self.leader_gone(from, leader),
             Control::LeaseWanted { node, fresh } => self.lease_wanted(from, node, fresh),
             Control::Lease { lease, charter, host } => self.leased(from, lease, charter, host),
             Control::Records(records) => self.records(from, records),
@@ -385,6 +387,7 @@ impl<S: Suite> Room<S> {
                 self.stage_link_down(from);
                 self.member_left(from);
                 self.hub_left(from);
+                self.leader_left(from);
             }
             Farewell::Unused => self.host_link_unused(from),
             Farewell::RoomClosed | Farewell::Misbehaved => {}

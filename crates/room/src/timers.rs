@@ -10,6 +10,8 @@ use crate::time::Instant;
 pub enum Timer {
     /// The host has not answered, or is to be dialled again.
     Admission,
+    /// The leaders that were dialled first have had their time; the host is dialled too.
+    Entry,
     /// Round trips of candidates are being measured.
     Measure,
     /// A feed may have gone silent, or an attempt to get one may have failed.
@@ -25,8 +27,9 @@ pub enum Timer {
 }
 
 impl Timer {
-    const ALL: [Timer; 7] = [
+    const ALL: [Timer; 8] = [
         Timer::Admission,
+        Timer::Entry,
         Timer::Measure,
         Timer::Feeds,
         Timer::Ticks,

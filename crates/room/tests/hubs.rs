@@ -42,6 +42,10 @@ fn led(world: &World<Cheap>) -> BTreeMap<Ix, usize> {
 fn a_large_room_is_led_by_hubs() {
     let mut world = regions(150, Protection::Relays, 1);
     let led = led(&world);
+    let failed =
+        world.nodes.iter().flat_map(|node| &node.events).filter(|(_, event)| matches!(event, Event::JoinFailed(_)));
+    let failed: Vec<String> = failed.map(|failure| format!("{failure:?}")).collect();
+    assert!(failed.is_empty(), "all were admitted: {failed:?}");
     assert_eq!(world.inside().len(), 151, "all were admitted");
     assert!(led.len() >= 4, "regions: {led:?}");
     assert!(led.values().all(|members| *members <= 45), "regions: {led:?}");
@@ -66,11 +70,59 @@ fn members_of_a_hub_that_dies_hear_on_and_come_to_another() {
     world.crash(*hub);
     world.run_for(20 * SECOND);
     world.assert_all_hear(0, 3 * SECOND);
+    // Who is fed by way of it has heard that it is gone.
+    let of_the_hub = |ix: &Ix| world.is_alive(*ix) && *ix != *hub && world.room(*ix).view().leader == id;
+    let unaware = orphans.iter().copied().filter(of_the_hub).count();
+    assert!(unaware * 4 < orphans.len(), "{unaware} of {} do not know", orphans.len());
     // Reviews bring the others to a new leader in their time; who needed something has one already.
     world.run_for(120 * SECOND);
     let left = orphans.iter().filter(|ix| **ix != *hub && world.is_alive(**ix));
     let left = left.filter(|ix| world.room(**ix).view().leader == id).count();
     assert!(left * 2 < orphans.len(), "{left} of {} still take the dead hub for their leader", orphans.len());
+}
+
+#[test]
+fn a_joiner_that_is_sent_to_a_dead_hub_comes_in_by_the_host() {
+    let mut world = regions(120, Protection::Relays, 6);
+    let hub = led(&world).into_keys().find(|ix| *ix != 0).expect("a hub");
+    let id = world.nodes[hub].id;
+    let of_the_hub =
+        |ix: &Ix| *ix != hub && world.room(*ix).view().leader == id && world.room(*ix).view().children_max > 0;
+    let member = world.inside().into_iter().find(of_the_hub).expect("a member of its region that can be reached");
+    world.crash(hub);
+    let joiner = world.join_by(member, 0);
+    world.run_for(2 * SECOND);
+    assert!(world.has_event(joiner, |event| matches!(event, Event::Admitted { .. })), "while the hub is being dialled");
+}
+
+#[test]
+fn only_a_parent_can_say_that_the_leader_is_gone() {
+    let mut world = regions(90, Protection::Off, 7);
+    let ids: BTreeMap<NodeId, Ix> = world.inside().into_iter().map(|ix| (world.nodes[ix].id, ix)).collect();
+    let of_a_hub = |ix: &Ix| {
+        let view = world.room(*ix).view();
+        let parent = ids[&view.feeds.iter().find(|feed| feed.purpose == Purpose::Primary)?.node];
+        let linked = world.nodes[*ix].links.contains_key(&ids[&view.leader]);
+        (ids[&view.leader] != 0 && view.region.is_none() && !linked && parent != 0).then_some((
+            *ix,
+            parent,
+            view.leader,
+        ))
+    };
+    let (child, parent, leader) = world.inside().iter().find_map(of_a_hub).expect("a member without a link to its hub");
+    let other = world.nodes[child].links.keys().copied().find(|peer| *peer != parent);
+    if let Some(other) = other {
+        world.slip_control(other, child, &Control::LeaderGone(leader));
+        assert_eq!(world.room(child).view().leader, leader, "a stranger to its feed");
+    }
+    let another = world.nodes[parent].id;
+    world.slip_control(parent, child, &Control::LeaderGone(another));
+    assert_eq!(world.room(child).view().leader, leader, "another has led it");
+    world.slip_control(parent, child, &Control::LeaderGone(leader));
+    assert_eq!(world.room(child).view().leader, world.nodes[0].id, "it goes by the host");
+    world.run_for(5 * SECOND);
+    assert!(!world.nodes[child].links.contains_key(&0), "and has nothing to ask of it");
+    world.assert_all_hear(0, 3 * SECOND);
 }
 
 #[test]

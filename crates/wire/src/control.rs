@@ -473,6 +473,8 @@ pub enum Control {
     },
     /// From the host to a hub: others that joiners may be sent to; only what has changed.
     Hubs(List<HubRow, HUBS_MAX>),
+    /// From a member down its subtree: this hub, which has led the region, cannot be reached any more.
+    LeaderGone(NodeId),
 }
 
 impl Control {

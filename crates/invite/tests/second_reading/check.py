@@ -242,6 +242,7 @@ CONTROL = enum(
     ("Records", listing(RECORD, 5)),
     ("HubStatus", struct_of(members=u32, spare=u32, hands=u32)),
     ("Hubs", listing(HUB, 6)),
+    ("LeaderGone", NODE),
 )
 
 # --- Sections 6 to 8 ------------------------------------------------------------------------------------------------

@@ -223,6 +223,7 @@ fn leading() -> Vec<(&'static str, Control)> {
         ("redirect to the host", Control::Redirect { leaders: List::truncated([contact(1)]), direct: true }),
         ("leader", Control::Leader { leader: contact(2), before: node(1), lease: statement(0x1e) }),
         ("lease wanted", Control::LeaseWanted { node: contact(2), fresh: true }),
+        ("leader gone", Control::LeaderGone(contact(2).node)),
         (
             "lease",
             Control::Lease {

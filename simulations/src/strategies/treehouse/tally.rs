@@ -70,9 +70,13 @@ fn kind(message: &[u8]) -> &'static str {
         Ok(Control::Hand { .. } | Control::StageContact(_)) => "sent_stage",
         Ok(Control::Beacon(_)) => "sent_beacon",
         Ok(Control::Redirect { .. }) => "sent_redirect",
-        Ok(Control::Leader { .. } | Control::LeaseWanted { .. } | Control::Lease { .. } | Control::Records(_)) => {
-            "sent_handover"
-        }
+        Ok(
+            Control::Leader { .. }
+            | Control::LeaderGone(_)
+            | Control::LeaseWanted { .. }
+            | Control::Lease { .. }
+            | Control::Records(_),
+        ) => "sent_handover",
         Ok(Control::HubStatus { .. } | Control::Hubs(_)) => "sent_hub_status",
         #[allow(unreachable_patterns, reason = "kinds may be added to the wire")]
         _ => "sent_other",
