@@ -68,6 +68,11 @@ impl Coordinate {
         self.at_ms
     }
 
+    /// Its last mile, in milliseconds.
+    pub(crate) fn height_ms(&self) -> f32 {
+        self.height_ms
+    }
+
     /// Learns from a round trip to a node that says it is at `other`.
     pub(crate) fn learn(&mut self, trip: Duration, other: &Coordinate, rng: &mut Rng) {
         let trip_ms = trip.as_secs_f32() * 1000.0;

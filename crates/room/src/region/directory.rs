@@ -107,6 +107,16 @@ struct Indexed {
     displaceable: bool,
 }
 
+impl Indexed {
+    fn is_among(&self, among: Among) -> bool {
+        match among {
+            Among::Open => self.open > 0,
+            Among::Standby => self.standby,
+            Among::Displaceable => self.displaceable,
+        }
+    }
+}
+
 impl Member {
     pub(crate) fn new(
         node: NodeId,
@@ -610,10 +620,21 @@ impl Directory {
             Among::Standby => &self.standby,
             Among::Displaceable => &self.displaceable,
         };
-        cells.best(member.at.as_ref(), wanted, |other| {
-            let of = self.at(other)?;
-            (other != slot && fits(other, of)).then(|| self.score_us(other, member, now))?
-        })
+        let score = |other: Slot| self.score_us(other, member, now);
+        let fits = |other: Slot| other != slot && self.at(other).is_some_and(|of| fits(other, of));
+        let mut found = cells.best(member.at.as_ref(), wanted, score, fits);
+        // One that was measured may be nearer than it seems by coordinates, where the search ended before it.
+        let measured = member.trips.iter().filter_map(|(node, _)| self.slot(node));
+        let measured =
+            measured.filter(|of| self.at(*of).and_then(|of| of.indexed).is_some_and(|of| of.is_among(among)));
+        for other in measured.collect::<Vec<_>>() {
+            if !found.iter().any(|(_, slot)| *slot == other) && fits(other) {
+                found.extend(score(other).map(|score_us| (score_us, other)));
+            }
+        }
+        found.sort_unstable();
+        found.truncate(wanted);
+        found
     }
 
     /// Members all over the network, for a newcomer to find out where it is.
