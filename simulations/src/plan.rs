@@ -49,7 +49,19 @@ pub enum Hostile {
         times: f64,
     },
     /// Claims network coordinates, or round trips, that are not its own.
-    LieCoordinates,
+    LieCoordinates(CoordinateLie),
+}
+
+/// How a member lies about where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoordinateLie {
+    /// It claims to sit at the origin, sure of it, and to hear at once.
+    Attract,
+    /// It claims to be somewhere else each time, far away, sure of it, and answers pings late.
+    Disorder {
+        /// By how much, in microseconds.
+        late_us: u64,
+    },
 }
 
 /// One member.

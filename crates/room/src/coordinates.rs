@@ -4,8 +4,10 @@
 //! dimensions with a height, which stands for the last mile that every path of a node crosses. Each measured round trip pulls or
 //! pushes the own coordinate, by less where the other end is less sure of its own. Distances are round trips in milliseconds.
 //!
-//! A peer may lie about where it is. What follows from a coordinate is only where to measure first: a parent is taken for
-//! the round trip that was measured to it.
+//! A peer may lie about where it is, and answer late (Kaafar, Mathy, Turletti and Dabbous, "Virtual networks under attack:
+//! disrupting Internet coordinate systems", CoNEXT 2006). What that can do is bounded: one sample moves a coordinate by a quarter of
+//! the measured round trip at most, whatever distance is claimed; nobody is believed to err by less than a tenth; a newcomer leaves
+//! out the landmark that fits none of the others; and a round trip that was measured counts for more than any coordinate.
 
 use core::time::Duration;
 
@@ -19,6 +21,14 @@ const DIMENSIONS: usize = 3;
 const MOVE: f32 = 0.25;
 /// Weight of a new sample in the estimate of the own error: Vivaldi's c_e.
 const LEARN: f32 = 0.25;
+/// Least error that another is believed to have of its coordinate: who claims none would pull the others to it.
+const ERROR_MIN: f32 = 0.1;
+/// Where a landmark is off by this share of the round trip it is tried without each, and one is left out if the others then fit
+/// so many times better.
+const MISFIT_SHARE: f32 = 0.3;
+const MISFIT_TIMES: f32 = 2.0;
+/// Landmarks of which one may be left out: fewer do not say which is wrong.
+const LANDMARKS_MIN: usize = 5;
 /// Least height in milliseconds: no last mile is shorter.
 const HEIGHT_MIN_MS: f32 = 0.1;
 /// Round trips outside of this, in milliseconds, are measured wrong or lies.
@@ -80,10 +90,10 @@ impl Coordinate {
             return;
         }
         let distance_ms = self.distance_ms(other);
-        let weight = self.error / (self.error + other.error).max(f32::EPSILON);
+        let weight = self.error / (self.error + other.error.max(ERROR_MIN));
         let sample = ((distance_ms - trip_ms).abs() / trip_ms).min(1.0);
         self.error = (sample * LEARN * weight + self.error * (1.0 - LEARN * weight)).clamp(0.01, 0.99);
-        self.pull(trip_ms - distance_ms, MOVE * weight, other, rng);
+        self.pull(bounded(trip_ms - distance_ms, trip_ms), MOVE * weight, other, rng);
     }
 
     /// Moves by a share of a force along the line to another node; away from it where the force is positive.
@@ -109,23 +119,42 @@ impl Coordinate {
 
     /// A newcomer's coordinate from what it measured to nodes that know where they are.
     pub(crate) fn locate(samples: &[(Duration, Coordinate)], rng: &mut Rng) -> Option<Coordinate> {
-        let nearest = samples.iter().filter(|(_, of)| of.is_known()).min_by_key(|(trip, _)| *trip)?;
+        let known: Vec<(Duration, Coordinate)> = samples.iter().filter(|(_, of)| of.is_known()).copied().collect();
+        let found = Coordinate::fit(&known, rng)?;
+        if known.len() < LANDMARKS_MIN || known.iter().all(|sample| found.misfit(sample) < MISFIT_SHARE) {
+            return Some(found);
+        }
+        let without = |left_out: usize| {
+            let others: Vec<_> =
+                known.iter().enumerate().filter(|(of, _)| *of != left_out).map(|(_, of)| *of).collect();
+            Coordinate::fit(&others, rng)
+        };
+        let best = (0..known.len()).filter_map(without).min_by(|a, b| a.error.total_cmp(&b.error))?;
+        // All of them are off a little; one that lies is off by far more than the others.
+        Some(if best.error * MISFIT_TIMES < found.error { best } else { found })
+    }
+
+    /// By how much of the measured round trip the distance to a landmark is off.
+    fn misfit(&self, (trip, other): &(Duration, Coordinate)) -> f32 {
+        let trip_ms = trip.as_secs_f32() * 1000.0;
+        (self.distance_ms(other) - trip_ms).abs() / trip_ms.max(1.0)
+    }
+
+    /// The coordinate that fits all samples best, roughly.
+    fn fit(samples: &[(Duration, Coordinate)], rng: &mut Rng) -> Option<Coordinate> {
+        let nearest = samples.iter().min_by_key(|(trip, _)| *trip)?;
         let mut found = Coordinate { error: 1.0, ..nearest.1 };
         for round in 0..ROUNDS {
             let share = MOVE * (1.0 - round as f32 / ROUNDS as f32) + 0.02;
-            for (trip, other) in samples.iter().filter(|(_, of)| of.is_known()) {
+            for (trip, other) in samples {
                 let trip_ms = trip.as_secs_f32() * 1000.0;
                 if TRIP_MS.contains(&trip_ms) {
-                    found.pull(trip_ms - found.distance_ms(other), share, other, rng);
+                    found.pull(bounded(trip_ms - found.distance_ms(other), trip_ms), share, other, rng);
                 }
             }
         }
-        let wrong = |(trip, other): &(Duration, Coordinate)| {
-            let trip_ms = trip.as_secs_f32() * 1000.0;
-            ((found.distance_ms(other) - trip_ms).abs() / trip_ms.max(1.0)).min(0.99)
-        };
-        let known = samples.iter().filter(|(_, of)| of.is_known());
-        found.error = (known.clone().map(wrong).sum::<f32>() / known.count().max(1) as f32).clamp(0.1, 0.9);
+        let misfits = samples.iter().map(|sample| found.misfit(sample).min(0.99));
+        found.error = (misfits.sum::<f32>() / samples.len().max(1) as f32).clamp(0.1, 0.9);
         Some(found)
     }
 
@@ -147,6 +176,11 @@ impl Coordinate {
             error: (f32::from(position.error) / 100.0).clamp(0.01, 1.0),
         }
     }
+}
+
+/// A force of no more than the measured round trip, in milliseconds: who claims to be far away pulls no harder for it.
+fn bounded(force_ms: f32, trip_ms: f32) -> f32 {
+    force_ms.clamp(-trip_ms, trip_ms)
 }
 
 #[cfg(test)]
@@ -221,6 +255,76 @@ mod tests {
         me.learn(Duration::from_millis(50), &liar, &mut rng);
         assert!(me.at_ms.iter().all(|at| at.is_finite()) && me.height_ms.is_finite());
         assert_eq!(Coordinate::locate(&[], &mut rng), None);
+    }
+
+    /// How far it is between two, heights included.
+    fn moved_ms(a: &Coordinate, b: &Coordinate) -> f32 {
+        a.plane_ms(b) + (a.height_ms - b.height_ms).abs()
+    }
+
+    #[test]
+    fn a_sample_moves_a_coordinate_by_a_quarter_of_the_round_trip_at_most() {
+        let mut rng = Rng::new(&[3; 32]);
+        for at in [[i16::MAX; 3], [i16::MIN; 3], [0; 3], [50, -50, 10]] {
+            let liar = Coordinate::from_wire(&Position { at, height: 10, error: 0 });
+            for error in [0.01, 0.3, 0.99] {
+                let honest = Coordinate { at_ms: [5.0, -5.0, 1.0], height_ms: 4.0, error };
+                for trip_ms in [1, 40, 900] {
+                    let mut me = honest;
+                    me.learn(Duration::from_millis(trip_ms), &liar, &mut rng);
+                    let moved_ms = moved_ms(&me, &honest);
+                    // In the plane and in height, each by its part of a step of a quarter.
+                    assert!(
+                        moved_ms <= trip_ms as f32 / 4.0 * 2.0_f32.sqrt() + 0.01,
+                        "{at:?} {error} {trip_ms}: {moved_ms}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// One that is sure of its own coordinate is not moved much by who claims to be surer still.
+    #[test]
+    fn nobody_is_believed_to_know_exactly() {
+        let mut rng = Rng::new(&[4; 32]);
+        let liar = Coordinate { at_ms: [0.0; 3], height_ms: 1.0, error: 0.01 };
+        let honest = Coordinate { at_ms: [100.0, 0.0, 0.0], height_ms: 4.0, error: 0.05 };
+        let mut me = honest;
+        me.learn(Duration::from_millis(300), &liar, &mut rng);
+        assert!(moved_ms(&me, &honest) < 300.0 / 4.0 * 0.05 / 0.15 * 2.0_f32.sqrt(), "{me:?}");
+    }
+
+    #[test]
+    fn a_newcomer_leaves_out_one_landmark_that_lies() {
+        let mut rng = Rng::new(&[5; 32]);
+        let at = |place: ([f32; 2], f32)| Coordinate {
+            at_ms: [place.0[0], place.0[1], 0.0],
+            height_ms: place.1,
+            error: 0.1,
+        };
+        for round in 0..50_u8 {
+            let mut rng_sites = Rng::new(&[round; 32]);
+            let sites = sites(7, &mut rng_sites);
+            let (newcomer, landmarks) = (sites[0], &sites[1..]);
+            let mut samples: Vec<_> = landmarks.iter().map(|of| (trip(&newcomer, of), at(*of))).collect();
+            let honest = Coordinate::locate(&samples, &mut rng).expect("six samples");
+            for far in [-900.0, 900.0] {
+                samples[usize::from(round) % 6].1.at_ms = [far, far, far];
+                let lied = Coordinate::locate(&samples, &mut rng).expect("six samples");
+                let off_ms = |found: &Coordinate| {
+                    let off = |of: &([f32; 2], f32)| {
+                        (found.distance_ms(&at(*of)) - trip(&newcomer, of).as_secs_f32() * 1000.0).abs()
+                    };
+                    landmarks.iter().map(off).sum::<f32>() / landmarks.len() as f32
+                };
+                assert!(
+                    off_ms(&lied) < off_ms(&honest) + 15.0,
+                    "{round}: {} against {}",
+                    off_ms(&lied),
+                    off_ms(&honest)
+                );
+            }
+        }
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Which members are hostile, and what they do.
 //!
 //! A share of those who could relay is hostile; each does one of the kinds, at random. What they do is an assumption of the
-//! design's threat model, not a measurement.
+//! design's threat model, not a measurement. How coordinates are lied about follows Kaafar, Mathy, Turletti and Dabbous, "Virtual
+//! networks under attack: disrupting Internet coordinate systems", CoNEXT 2006.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    plan::Hostile,
+    plan::{CoordinateLie, Hostile},
     random::Rng,
     scenario::units::{Share, Time},
 };
@@ -28,6 +29,17 @@ pub enum Kind {
     LieCoordinates,
 }
 
+/// What `lie-coordinates` claims.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Coordinates {
+    /// To sit at the origin, where the host is, and to hear at once: many would have it as their parent.
+    #[default]
+    Attract,
+    /// To be somewhere else each time, up to a second away; pings are answered later by `delays`.
+    Disorder,
+}
+
 /// The section `[adversaries]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -38,10 +50,12 @@ pub struct Adversaries {
     pub kinds: Vec<Kind>,
     /// Share of packets that `drop` withholds. Default 50 %.
     pub drops: Share,
-    /// How late `delay` forwards. Default 300 ms.
+    /// How late `delay` forwards, and `lie-coordinates` answers under `disorder`. Default 300 ms.
     pub delays: Time,
     /// How many times its slots `lie-capacity` claims. Default 4.
     pub capacity_times: f64,
+    /// What `lie-coordinates` claims. Default `attract`.
+    pub coordinates: Coordinates,
 }
 
 impl Default for Adversaries {
@@ -52,6 +66,7 @@ impl Default for Adversaries {
             drops: Share(0.5),
             delays: Time(300_000),
             capacity_times: 4.0,
+            coordinates: Coordinates::default(),
         }
     }
 }
@@ -67,7 +82,10 @@ impl Adversaries {
             Kind::Delay => Hostile::Delay { by_us: self.delays.0 },
             Kind::Forge => Hostile::Forge,
             Kind::LieCapacity => Hostile::LieCapacity { times: self.capacity_times },
-            Kind::LieCoordinates => Hostile::LieCoordinates,
+            Kind::LieCoordinates => Hostile::LieCoordinates(match self.coordinates {
+                Coordinates::Attract => CoordinateLie::Attract,
+                Coordinates::Disorder => CoordinateLie::Disorder { late_us: self.delays.0 },
+            }),
         })
     }
 }
@@ -88,7 +106,7 @@ mod tests {
             of(|hostile| matches!(hostile, Hostile::Delay { by_us: 300_000 })),
             of(|hostile| matches!(hostile, Hostile::Forge)),
             of(|hostile| matches!(hostile, Hostile::LieCapacity { times: 4.0 })),
-            of(|hostile| matches!(hostile, Hostile::LieCoordinates)),
+            of(|hostile| matches!(hostile, Hostile::LieCoordinates(CoordinateLie::Attract))),
         ] {
             // 6 % of 20,000, four standard deviations.
             assert!((1_065..1_335).contains(&count), "{count}");

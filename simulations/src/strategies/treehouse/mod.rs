@@ -6,6 +6,7 @@
 //! node that ships.
 
 mod keys;
+mod lies;
 mod perform;
 mod sweep;
 mod tally;
@@ -17,7 +18,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use treehouse_invite::Invite;
 use treehouse_room::{Cheap, Command, HostConfig, Input, Instant, JoinConfig, Pool, Room, Upstream};
-use treehouse_wire::{Address, Bytes, Contact, Header, List, NodeId, Suite, UnixSeconds, VoiceId};
+use treehouse_wire::{Address, Bytes, Contact, Control, Header, List, NodeId, Suite, UnixSeconds, VoiceId};
 
 use crate::{
     engine::Net,
@@ -184,6 +185,13 @@ pub enum Timer {
     },
     /// Another try to join.
     Retry,
+    /// Who lies about round trips answers a ping now.
+    Pong {
+        /// Whose.
+        to: NodeIx,
+        /// Its number.
+        nonce: u32,
+    },
     /// In flow mode: a peer that fell silent is noticed, if it is a feed; an idle one later.
     Silent {
         /// Who.
@@ -454,6 +462,7 @@ impl<S: Suite> Strategy for Treehouse<S> {
             Timer::NoAddress(peer) => self.input(net, node, Input::DialFailed { peer, attempts: Vec::new() }),
             Timer::Hand { turn, up: true } => self.raise_hand(net, node, turn),
             Timer::Hand { up: false, .. } => self.input(net, node, Input::Command(Command::LowerHand)),
+            Timer::Pong { to, nonce } => self.send(net, node, to, Control::Pong { nonce }.to_bytes()),
             Timer::Silent { peer, idle } => self.silent(net, node, peer, idle),
             Timer::Retry => {
                 let attempt = self.member(node).map_or(0, |member| member.attempts + 1);

@@ -3,7 +3,7 @@
 use treehouse_room::{Event, Input, Instant, Output, PlayFrame, Room, RoomError};
 use treehouse_wire::{Address, Bytes, CaptureTime, FrameNumber, Level, NodeId, Packet, Suite, units::FRAME_SAMPLES};
 
-use super::{Message, Timer, Treehouse, WALL_CLOCK_US, tally, voice::Voice, wall};
+use super::{Message, Timer, Treehouse, WALL_CLOCK_US, lies, tally, voice::Voice, wall};
 use crate::{
     engine::Net,
     plan::{Hostile, NodeIx},
@@ -134,11 +134,10 @@ impl<S: Suite> Treehouse<S> {
                 if self.kinds.sent(&bytes) {
                     net.count(tally::decline(&bytes), 1);
                 }
-                let len = (bytes.len() + LENGTH_BYTES) as u32;
                 if net.is_flow() && !net.is_alive(to) && tally::is_subscribe(&bytes) {
                     self.notice_silence(net, node, to);
                 }
-                net.send(node, to, len, Class::Control, Message::Control(bytes));
+                self.say(net, node, to, bytes);
             }
             Output::Forward { to, lane, packet, deadline } => {
                 self.host_forwards(net, node, &packet);
@@ -155,6 +154,23 @@ impl<S: Suite> Treehouse<S> {
             Output::Play(frame) => self.play(net, node, &frame),
             Output::Event(event) => self.event(net, node, &event),
         }
+    }
+
+    /// Sends a message as it is, or as a liar sends it.
+    fn say(&self, net: &mut Net<Self>, node: NodeIx, to: NodeIx, bytes: Vec<u8>) {
+        let Some(Hostile::LieCoordinates(lie)) = net.plan().nodes[node.index()].hostile else {
+            return self.send(net, node, to, bytes);
+        };
+        if let Some((nonce, late_us)) = lies::late_pong(lie, &bytes) {
+            return net.timer(node, net.now_us() + late_us, Timer::Pong { to, nonce });
+        }
+        let told = self.id(node).and_then(|id| lies::retold(lie, node, id, &bytes, net.now_us()));
+        self.send(net, node, to, told.unwrap_or(bytes));
+    }
+
+    pub(super) fn send(&self, net: &mut Net<Self>, node: NodeIx, to: NodeIx, bytes: Vec<u8>) {
+        let len = (bytes.len() + LENGTH_BYTES) as u32;
+        net.send(node, to, len, Class::Control, Message::Control(bytes));
     }
 
     fn dial(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeId, addresses: &[Address]) {
