@@ -130,7 +130,9 @@ impl<S: Suite> Room<S> {
             if self.may_have_children() {
                 self.voices.keep(self.now, packet.clone(), if goes { Way::Sent } else { Way::Unchosen });
             }
-            self.voices.is_whole(self.now, &packet);
+            if k == FramesPerPacket::Three {
+                self.voices.is_whole(self.now, &packet);
+            }
         } else if k == FramesPerPacket::One {
             self.hold_back(packet.clone());
         }

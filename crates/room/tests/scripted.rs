@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use support::{CALM, Weather, World};
 use treehouse_room::{Closing, Command, Event, Protection};
@@ -188,6 +188,28 @@ fn a_large_audience_gets_three_frames_a_packet_and_misses_none() {
     world.run_for(SECOND);
     assert_eq!(world.missing(speaker, first, from, to).len(), 0, "no frame is lost when the packets change");
     assert_eq!(world.missing(speaker, 0, from, to).len(), 0);
+}
+
+#[test]
+fn wherever_in_a_packet_of_three_the_packets_change_no_frame_is_lost() {
+    for frame in 0..3 {
+        let mut world = World::new(11, Protection::Off);
+        let host = world.open(8);
+        world.join_many(60, 4, 8);
+        world.run_for(5 * SECOND);
+        world.speak(host);
+        world.run_for(2 * SECOND + frame * Duration::from_millis(20));
+        let from = world.now;
+        for ix in world.inside().into_iter().filter(|ix| *ix > 20) {
+            world.command(ix, Command::Leave);
+        }
+        world.run_for(3 * SECOND);
+        let to = world.now;
+        world.run_for(SECOND);
+        for ix in world.inside().into_iter().filter(|ix| *ix != host) {
+            assert_eq!(world.missing(host, ix, from, to), BTreeSet::new(), "{ix}, {frame} frames later");
+        }
+    }
 }
 
 #[test]
