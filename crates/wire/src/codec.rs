@@ -96,7 +96,7 @@ impl postcard::ser_flavors::Flavor for Compared<'_> {
 
 /// A list of at most `N` elements; a longer one is refused before anything is allocated for it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct List<T, const N: usize>(Vec<T>);
+pub struct List<T, const N: usize>(Box<[T]>);
 
 /// Bytes with a limit.
 pub type Blob<const N: usize> = List<u8, N>;
@@ -104,7 +104,7 @@ pub type Blob<const N: usize> = List<u8, N>;
 impl<T, const N: usize> List<T, N> {
     /// The list, or `None` where it is too long.
     pub fn new(items: Vec<T>) -> Option<Self> {
-        (items.len() <= N).then_some(List(items))
+        (items.len() <= N).then(|| List(items.into_boxed_slice()))
     }
 
     /// The first `N` of the items.
@@ -114,13 +114,13 @@ impl<T, const N: usize> List<T, N> {
 
     /// The items themselves.
     pub fn into_vec(self) -> Vec<T> {
-        self.0
+        self.0.into_vec()
     }
 }
 
 impl<T, const N: usize> Default for List<T, N> {
     fn default() -> Self {
-        List(Vec::new())
+        List(Box::default())
     }
 }
 
@@ -140,7 +140,7 @@ impl<T: fmt::Debug, const N: usize> fmt::Debug for List<T, N> {
 impl<T: Serialize, const N: usize> Serialize for List<T, N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut seq = serializer.serialize_seq(Some(self.0.len()))?;
-        for item in &self.0 {
+        for item in self.0.iter() {
             seq.serialize_element(item)?;
         }
         seq.end()
@@ -171,7 +171,7 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for List<T, N> {
                     }
                     items.push(item);
                 }
-                Ok(List(items))
+                Ok(List(items.into_boxed_slice()))
             }
         }
 
