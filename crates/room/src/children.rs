@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use treehouse_invite::Certificate;
 use treehouse_wire::{
-    Contact, Control, List, NodeId, Suite,
-    control::{Adoption, Decline, Purpose, Subscribe, Tick},
+    Contact, Control, List, NodeId, Suite, UnixSeconds,
+    control::{Adoption, Decline, Purpose, Rank, Subscribe, Tick},
 };
 
 use crate::{
@@ -179,42 +179,67 @@ impl<S: Suite> Room<S> {
         if purpose == Purpose::Stage {
             return self.stage_subscribe(from);
         }
-        let purpose = match self.may_feed(&from, &request) {
+        let adopts = request.adopts.as_ref().filter(|_| purpose == Purpose::Primary);
+        let purpose = match self.may_feed(&from, purpose, request.relay, adopts) {
             Ok(()) => purpose,
             Err(Decline::Full) if self.gives_refuge(&from, &request) => Purpose::Provisional,
-            Err(reason) => {
-                self.child_gone(from);
-                return self.send(from, &Control::Declined { purpose, reason });
-            }
+            Err(reason) => return self.decline(from, purpose, reason),
         };
+        self.feed(from, purpose, certificate.expires, request.relay.is_some());
+        if let Some(adoption) = request.adopts.filter(|_| purpose == Purpose::Primary) {
+            self.make_way(from, adoption);
+        }
+        if request.replay {
+            self.replay_to(from, &request.from);
+        }
+    }
+
+    /// A newcomer hears from the one that admits it at once: its `Join` is as good as a request, and saves it a round trip.
+    pub(crate) fn feed_newcomer(&mut self, node: NodeId, certified_until: UnixSeconds) {
+        let purpose = Purpose::Provisional;
+        if self.children.contains(&node) {
+            self.child_gone(node);
+        }
+        match self.may_feed(&node, purpose, None, None) {
+            Ok(()) => self.feed(node, purpose, certified_until, false),
+            Err(reason) => self.decline(node, purpose, reason),
+        }
+    }
+
+    fn decline(&mut self, node: NodeId, purpose: Purpose, reason: Decline) {
+        self.child_gone(node);
+        self.send(node, &Control::Declined { purpose, reason });
+    }
+
+    fn feed(&mut self, node: NodeId, purpose: Purpose, certified_until: UnixSeconds, relays: bool) {
         self.give_up_disordered_standby();
         let child = Child {
             purpose,
             since: self.now,
-            certified_until: certificate.expires,
+            certified_until,
             makes_way: None,
             leaves: false,
-            relays: request.relay.is_some(),
+            relays,
             asked_to_move: None,
         };
-        self.children.map.insert(from, child);
+        self.children.map.insert(node, child);
         self.children.changed = true;
         let tick = self.own_tick();
-        self.send(from, &Control::Subscribed { purpose, tick });
-        if let Some(adoption) = request.adopts.filter(|_| purpose == Purpose::Primary) {
-            self.make_way(from, adoption);
-        }
+        self.send(node, &Control::Subscribed { purpose, tick });
         if purpose != Purpose::IdleStandby {
-            self.send_beacon(from);
-        }
-        if request.replay {
-            self.replay_to(from, &request.from);
+            self.send_beacon(node);
         }
         self.arm_ticks();
         self.status_due = true;
     }
 
-    fn may_feed(&self, from: &NodeId, request: &Subscribe) -> Result<(), Decline> {
+    fn may_feed(
+        &self,
+        from: &NodeId,
+        purpose: Purpose,
+        relay: Option<Rank>,
+        adopts: Option<&Adoption>,
+    ) -> Result<(), Decline> {
         if self.is_leaving() {
             return Err(Decline::Leaving);
         }
@@ -227,12 +252,11 @@ impl<S: Suite> Room<S> {
         // With its first child it may keep only feeds that come before it; one at least has to be left.
         let early = |feed: &crate::feeds::Feed| feed.carries() && feed.rank < self.rank;
         let cut_off = !self.is_root() && self.children.is_empty() && !self.feeds.all.iter().any(early);
-        if feeds_child || late_parent || cut_off || request.relay.is_some_and(|rank| rank <= self.rank) {
+        if feeds_child || late_parent || cut_off || relay.is_some_and(|rank| rank <= self.rank) {
             return Err(Decline::Order);
         }
-        let adopts = |of: &Adoption| self.children.can_adopt(&of.leaf, self.children_max) && of.leaf != *from;
-        let adopts = request.purpose == Purpose::Primary && request.adopts.as_ref().is_some_and(adopts);
-        if !adopts && !self.children.has_slot(from, request.purpose, self.children_max) {
+        let adopted = |of: &Adoption| self.children.can_adopt(&of.leaf, self.children_max) && of.leaf != *from;
+        if !adopts.is_some_and(adopted) && !self.children.has_slot(from, purpose, self.children_max) {
             return Err(Decline::Full);
         }
         Ok(())

@@ -209,6 +209,10 @@ impl<S: Suite> Room<S> {
     /// its child is none any more, so it is told before it is blamed.
     pub(crate) fn unsolicited(&mut self, peer: NodeId) {
         let now = self.now;
+        // The first packets of a leader may overtake its words that this node is admitted.
+        if self.host_link.asked && peer == self.registry() {
+            return;
+        }
         let Some(link) = self.links.get(&peer).filter(|link| link.media_grace <= now) else { return };
         match link.unsolicited {
             Some(since) if now.since(since) < UNSOLICITED => {}

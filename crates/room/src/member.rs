@@ -11,7 +11,7 @@ use treehouse_wire::{
 
 use crate::{
     api::{Event, JoinFailure},
-    feeds::Aim,
+    feeds::{self, Aim, Feed},
     lead::{Entry, Lead},
     room::{Phase, Room},
     time::Instant,
@@ -204,7 +204,19 @@ impl<S: Suite> Room<S> {
         self.phase = Phase::In;
         self.host_link.admitted = Some(self.now);
         self.event(Event::Admitted { room: self.room, title: charter.title.as_str().to_owned(), role });
-        self.establish(self.leader_contact(), Aim::Provisional);
+        self.expect_provisional(from);
+    }
+
+    /// The leader feeds whom it admits, without being asked, or declines.
+    fn expect_provisional(&mut self, leader: NodeId) {
+        if self.feeds.get(&leader).is_none() {
+            let mut feed = Feed::new(leader, Aim::Provisional, self.now);
+            (feed.phase, feed.purpose) = (feeds::Phase::Asked, Purpose::Provisional);
+            feed.expect_answer(self.now);
+            self.feeds.all.reserve_exact(1);
+            self.feeds.all.push(feed);
+            self.arm_feeds();
+        }
     }
 
     /// Whether the certificate is to be renewed, or there is none.

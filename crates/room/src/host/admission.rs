@@ -30,7 +30,14 @@ impl<S: Suite> Room<S> {
             }
         }
         match self.admit(from, &join) {
-            Ok(Some((role, admission, chain))) => self.welcome(from, join.profile, role, admission, chain),
+            Ok(Some((role, admission, chain))) => {
+                self.welcome(from, join.profile, role, admission, chain);
+                // One that comes to the host to speak has its feeds.
+                if !known && join.direct && self.children.contains(&from) {
+                    return;
+                }
+                self.feed_newcomer(from, UnixSeconds(self.wall.0.saturating_add(CERTIFICATE_SECONDS)));
+            }
             // Uses are counted by the host, and what a lease does not grant is the host's to give.
             Ok(None) => self.redirect(from, vec![self.host_contact()], true),
             Err(refusal) => self.send(from, &Control::Refused(refusal)),
