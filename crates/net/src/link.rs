@@ -31,7 +31,7 @@ use crate::{
     end::LinkEnd,
     events::{ConnectionKey, Event, LinkEvent},
     frame::Deframer,
-    limits::{HANGUP_FLUSH_MAX, UNNAMED_LANES_MAX},
+    limits::{HANGUP_FLUSH_MAX, INBOUND_FRAMES_BURST, UNNAMED_LANES_MAX},
     outbound::{Io, Outbound},
     throttle::Throttle,
     wake::Slot,
@@ -308,6 +308,17 @@ impl<S: Io> Link<S> {
         Ok(())
     }
 
+    /// Reads what still comes on the lanes, for a peer that hangs up at the same time waits until it is read.
+    fn discard_lanes(&mut self) {
+        let _ = self.name_lanes();
+        for lane in 0..MEDIA_LANES {
+            let mut frames = 0;
+            while frames < INBOUND_FRAMES_BURST && matches!(self.poll_lane(lane), Ok(Poll::Ready(_))) {
+                frames += 1;
+            }
+        }
+    }
+
     /// Delivers what is queued and waits until the peer has read it.
     async fn finish(&mut self) -> LinkEnd {
         let mut deadline = std::pin::pin!(sleep(HANGUP_FLUSH_MAX));
@@ -331,6 +342,7 @@ impl<S: Io> Link<S> {
                     Poll::Pending => {}
                 }
             }
+            self.discard_lanes();
             let mut discarded = [0; 1024];
             loop {
                 match self.outbound.poll_read_control(&mut discarded) {

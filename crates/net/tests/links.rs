@@ -101,6 +101,30 @@ async fn a_hangup_delivers_what_was_said_before() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_ends_may_hang_up_at_once() {
+    for transport in [QUIC, TCP] {
+        let mut host = network(1, &[transport]).await;
+        let mut guest = network(2, &[transport]).await;
+        let mut took = Vec::new();
+        for _ in 0..5 {
+            link(&mut guest, &mut host).await;
+            forward(&host, &[guest.node_id()], 0, &[1; 100]);
+            forward(&guest, &[host.node_id()], 1, &[2; 100]);
+            assert!(matches!(next(&mut guest).await, NetEvent::Media(..)));
+            assert!(matches!(next(&mut host).await, NetEvent::Media(..)));
+            let asked = Instant::now();
+            host.hang_up(&guest.node_id());
+            guest.hang_up(&host.node_id());
+            assert_eq!(next(&mut host).await, NetEvent::LinkDown(guest.node_id(), LinkEnd::HungUp));
+            assert_eq!(next(&mut guest).await, NetEvent::LinkDown(host.node_id(), LinkEnd::HungUp));
+            took.push(asked.elapsed());
+        }
+        // A link that hangs up reads the lanes of the other out: else each would wait for the other, 500 ms at most.
+        assert!(took.iter().any(|took| *took < Duration::from_millis(400)), "{transport}: {took:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_stops_says_what_it_had_to_say() {
     let mut host = network(1, &[QUIC]).await;
     let mut guest = network(2, &[QUIC]).await;
