@@ -33,7 +33,7 @@ pub(super) struct Listener {
     from_us: Option<u64>,
     /// What was captured before is accounted for.
     mark_us: u64,
-    /// From when what was accounted for last was in time.
+    /// From when all that was accounted for was in time.
     on_time_us: u64,
     /// When something new last came, and when that was captured.
     last: Option<(u64, u64)>,
@@ -167,7 +167,6 @@ impl Media {
         row.late_for_target += late_for_target(&mut listener.base_us, mean_us, span.frames);
         if mean_us <= ON_TIME_US {
             row.on_time += span.frames;
-            listener.on_time_us = from_us;
             self.timeline.voices[voice].is_on_time(span, 1);
         } else {
             listener.on_time_us = until_us;
@@ -220,7 +219,11 @@ impl Media {
             row.late_for_target += late_for_target(&mut listener.base_us, late_us, frames);
             out.delays.add(late_us, frames);
         }
-        let in_time = voice.span(from_us.max(arrived_us.saturating_sub(ON_TIME_US)), passed_us);
+        let in_time_us = from_us.max(arrived_us.saturating_sub(ON_TIME_US));
+        if in_time_us > from_us {
+            listener.on_time_us = in_time_us;
+        }
+        let in_time = voice.span(in_time_us, passed_us);
         row.on_time += in_time.frames;
         voice.is_on_time(in_time, 1);
     }
@@ -246,10 +249,11 @@ impl Media {
             row.due += due.frames;
             missed = missed.max(voice.span(silent_us, until_us.max(silent_us)).frames);
             // What was captured so late that nobody asks for it is not to its credit either.
-            let late = voice.span(listener.on_time_us.max(until_us), listener.mark_us.max(until_us));
-            row.on_time = row.on_time.saturating_sub(late.frames);
-            row.heard = row.heard.saturating_sub(late.frames);
-            voice.is_on_time(late, -1);
+            let accounted_us = listener.mark_us.max(until_us);
+            row.heard = row.heard.saturating_sub(voice.span(until_us, accounted_us).frames);
+            let in_time = voice.span(listener.on_time_us.clamp(until_us, accounted_us), accounted_us);
+            row.on_time = row.on_time.saturating_sub(in_time.frames);
+            voice.is_on_time(in_time, -1);
         }
         let missed_us = missed * self.plan.media.frame_us;
         if missed_us >= OUTAGE_US {
