@@ -84,7 +84,7 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(node: NodeId, aim: Aim, now: Instant) -> Self {
+    fn new(node: NodeId, aim: Aim, now: Instant) -> Self {
         Feed {
             node,
             aim,
@@ -157,8 +157,12 @@ impl Feed {
         self.heard = at;
     }
 
-    /// Starts to expect something of it: a round trip from now, since it was asked just now.
-    pub(crate) fn expect_answer(&mut self, now: Instant) {
+    /// It was asked just now: something is expected of it a round trip from now.
+    pub(crate) fn asked(&mut self, purpose: Purpose, now: Instant) {
+        if self.phase == Phase::Linking {
+            (self.phase, self.since) = (Phase::Asked, now);
+        }
+        self.purpose = purpose;
         self.heard = now.after(Duration::from_micros(self.trip_us.into()));
         self.calm = now;
     }
@@ -230,6 +234,14 @@ const MEASURED_MIN: u32 = 60;
 impl Feeds {
     pub(crate) fn get(&self, node: &NodeId) -> Option<&Feed> {
         self.all.iter().find(|feed| feed.node() == *node)
+    }
+
+    /// One more, that is to be asked.
+    pub(crate) fn add(&mut self, node: NodeId, aim: Aim, now: Instant) -> &mut Feed {
+        let at = self.all.len();
+        self.all.reserve_exact(1);
+        self.all.push(Feed::new(node, aim, now));
+        &mut self.all[at]
     }
 
     pub(crate) fn get_mut(&mut self, node: &NodeId) -> Option<&mut Feed> {

@@ -11,7 +11,7 @@ use treehouse_wire::{
 
 use crate::{
     api::{Event, JoinFailure},
-    feeds::{self, Aim, Feed},
+    feeds::Aim,
     lead::{Entry, Lead},
     room::{Phase, Room},
     time::Instant,
@@ -209,12 +209,9 @@ impl<S: Suite> Room<S> {
 
     /// The leader feeds whom it admits, without being asked, or declines.
     fn expect_provisional(&mut self, leader: NodeId) {
+        let now = self.now;
         if self.feeds.get(&leader).is_none() {
-            let mut feed = Feed::new(leader, Aim::Provisional, self.now);
-            (feed.phase, feed.purpose) = (feeds::Phase::Asked, Purpose::Provisional);
-            feed.expect_answer(self.now);
-            self.feeds.all.reserve_exact(1);
-            self.feeds.all.push(feed);
+            self.feeds.add(leader, Aim::Provisional, now).asked(Purpose::Provisional, now);
             self.arm_feeds();
         }
     }

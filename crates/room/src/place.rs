@@ -104,8 +104,7 @@ impl<S: Suite> Room<S> {
         if self.feeds.all.len() >= FEEDS_MAX {
             self.make_room(aim);
         }
-        self.feeds.all.reserve_exact(1);
-        self.feeds.all.push(Feed::new(node, aim, now));
+        self.feeds.add(node, aim, now);
         if self.links.is_up(&node) {
             let purpose = self.purpose_of(aim);
             self.subscribe(node, purpose);
@@ -133,12 +132,7 @@ impl<S: Suite> Room<S> {
         let replay = !from.is_empty() && purpose != Purpose::IdleStandby;
         let now = self.now;
         if let Some(feed) = self.feeds.get_mut(&node) {
-            if feed.phase == Phase::Linking {
-                feed.phase = Phase::Asked;
-                feed.since = now;
-            }
-            feed.purpose = purpose;
-            feed.expect_answer(now);
+            feed.asked(purpose, now);
         }
         if let Some(link) = self.links.get(&node) {
             link.unsolicited = None;

@@ -36,7 +36,7 @@ impl<S: Suite> Room<S> {
                 if !known && join.direct && self.children.contains(&from) {
                     return;
                 }
-                self.feed_newcomer(from, UnixSeconds(self.wall.0.saturating_add(CERTIFICATE_SECONDS)));
+                self.feed_newcomer(from, self.certified_until());
             }
             // Uses are counted by the host, and what a lease does not grant is the host's to give.
             Ok(None) => self.redirect(from, vec![self.host_contact()], true),
@@ -193,23 +193,20 @@ impl<S: Suite> Room<S> {
 
     /// Signs a certificate for a member.
     pub(crate) fn certify(&mut self, node: NodeId, role: Role, admission: u32, chain: [u8; 32]) -> Statement {
-        let certificate = Certificate {
-            node,
-            role,
-            admission,
-            term: 0,
-            issued: self.wall,
-            expires: UnixSeconds(self.wall.0.saturating_add(CERTIFICATE_SECONDS)),
-            chain,
-        };
+        let certificate =
+            Certificate { node, role, admission, term: 0, issued: self.wall, expires: self.certified_until(), chain };
         certificate.sign(&self.suite, &self.signer, &self.room)
     }
 
     /// The host is a member too: it certifies itself, for the links of the stage.
     pub(crate) fn certify_self(&mut self) {
         let statement = self.certify(self.me, Role::Host, 0, [0; 32]);
-        let expires = UnixSeconds(self.wall.0.saturating_add(CERTIFICATE_SECONDS));
-        self.certificate = Some(HeldCertificate { expires, statement, lease: None });
+        self.certificate = Some(HeldCertificate { expires: self.certified_until(), statement, lease: None });
+    }
+
+    /// When a certificate that is signed now ends.
+    fn certified_until(&self) -> UnixSeconds {
+        UnixSeconds(self.wall.0.saturating_add(CERTIFICATE_SECONDS))
     }
 }
 
