@@ -89,6 +89,11 @@ pub enum Event {
         /// From so many on it sends joiners to others.
         members_max: u32,
     },
+    /// Host: how many hands are up in the whole room, the stage not counted.
+    Hands {
+        /// Hands.
+        count: u32,
+    },
     /// Host: a hand went up or down.
     Hand {
         /// Whose.
@@ -251,6 +256,7 @@ pub fn from_room(event: &RoomEvent, after_ms: u64, address: impl Fn(&Address) ->
         RoomEvent::MemberLeft { peer, polite } => Event::MemberLeft { peer: peer_id(peer), polite: *polite },
         RoomEvent::Members(count) => Event::Members { count: *count },
         RoomEvent::Leads { members_max } => Event::Leads { members_max: *members_max },
+        RoomEvent::Hands(count) => Event::Hands { count: *count },
         RoomEvent::Hand { peer, name, raised } => {
             Event::Hand { peer: peer_id(peer), name: name.clone(), raised: *raised }
         }

@@ -24,6 +24,7 @@ pub struct View {
     title: String,
     role: String,
     members: u32,
+    hands: u32,
     stage: Vec<OnStage>,
     names: BTreeMap<String, String>,
     levels: BTreeMap<String, (u8, Instant)>,
@@ -71,6 +72,7 @@ impl View {
     fn apply_state(&mut self, event: &Event) -> Option<String> {
         match event {
             Event::Members { count } => self.members = *count,
+            Event::Hands { count } => self.hands = *count,
             Event::Stage { members } => {
                 for member in members {
                     self.names.insert(member.peer.clone(), member.name.clone());
@@ -128,7 +130,8 @@ impl View {
         let recorded = if self.recording { "  ● recorded" } else { "" };
         let lost = if self.host_lost { "  (no link to the host)" } else { "" };
         let listening = (self.members as usize).saturating_sub(self.stage.len());
-        let mut lines = vec![format!("── {} ── {listening} listening{recorded}{lost}", self.title)];
+        let hands = if self.hands > 0 { format!(", {} with a hand up", self.hands) } else { String::new() };
+        let mut lines = vec![format!("── {} ── {listening} listening{hands}{recorded}{lost}", self.title)];
         for member in &self.stage {
             let level = self.levels.get(&member.peer).filter(|(_, at)| now.duration_since(*at) < SPEAKING_FOR);
             let meter = meter(level.map_or(127, |(level, _)| *level));

@@ -225,6 +225,9 @@ pub enum Event {
         /// Up.
         raised: bool,
     },
+    /// Host: so many hands are up in the whole room, the stage not counted. In a large room most wait with the leaders of their
+    /// regions; the first are seen by name, with [`Event::Hand`].
+    Hands(u32),
     /// Who is on stage has changed; the whole stage.
     Stage(Vec<StageMember>),
     /// Whose voices go down the tree has changed: the loudest, three at most, as the host has chosen.

@@ -183,6 +183,7 @@ impl<S: Suite> Room<S> {
         let purpose = match self.may_feed(&from, purpose, request.relay, adopts) {
             Ok(()) => purpose,
             Err(Decline::Full) if self.gives_refuge(&from, &request) => Purpose::Provisional,
+            Err(Decline::Full) if self.stands_by_idle(&from, &request) => Purpose::IdleStandby,
             Err(reason) => return self.decline(from, purpose, reason),
         };
         self.feed(from, purpose, certificate.expires, request.relay.is_some());
@@ -274,6 +275,15 @@ impl<S: Suite> Room<S> {
         request.purpose == Purpose::LiveStandby
             && lives_without
             && self.children.has_slot(from, Purpose::Provisional, self.children_max)
+    }
+
+    /// Whether a member of another region, which asks for a live standby, gets an idle one where there is no slot: its leader
+    /// does not know of slots here, and does not count on one.
+    fn stands_by_idle(&self, from: &NodeId, request: &Subscribe) -> bool {
+        let own = self.certificate.as_ref().and_then(|held| held.lease.as_deref());
+        request.purpose == Purpose::LiveStandby
+            && request.lease.as_ref() != own
+            && self.children.has_slot(from, Purpose::IdleStandby, self.children_max)
     }
 
     /// Sends a leaf to the relay that takes its place.

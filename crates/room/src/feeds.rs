@@ -56,8 +56,10 @@ pub(crate) struct Feed {
     pub(crate) phase: Phase,
     /// Since when it is in that phase.
     pub(crate) since: Instant,
-    /// What it was last asked for.
+    /// What it was last asked for, or what it gave instead.
     pub(crate) purpose: Purpose,
+    /// It was asked for live packets and stands by idle, for want of a slot.
+    pub(crate) gives_less: bool,
     pub(crate) rank: Rank,
     pub(crate) path: List<NodeTag, PATH_MAX>,
     pub(crate) repairing: Option<Instant>,
@@ -91,6 +93,7 @@ impl Feed {
             phase: Phase::Linking,
             since: now,
             purpose: Purpose::Provisional,
+            gives_less: false,
             rank: Rank { depth: u8::MAX, admission: u32::MAX },
             path: List::default(),
             repairing: None,
@@ -162,7 +165,7 @@ impl Feed {
         if self.phase == Phase::Linking {
             (self.phase, self.since) = (Phase::Asked, now);
         }
-        self.purpose = purpose;
+        (self.purpose, self.gives_less) = (purpose, false);
         self.heard = now.after(Duration::from_micros(self.trip_us.into()));
         self.calm = now;
     }

@@ -75,7 +75,7 @@ impl<S: Suite> Room<S> {
         let calm = |feed: &Feed| {
             let as_wanted = match feed.aim {
                 Aim::Primary => true,
-                Aim::Standby => feed.purpose == wanted,
+                Aim::Standby => feed.purpose == wanted || feed.gives_less,
                 Aim::Provisional => false,
             };
             feed.is_sound() && feed.repairing.is_none() && as_wanted

@@ -90,7 +90,7 @@ impl<S: Suite> Room<S> {
     }
 
     /// The host is the one to ask from now on.
-    fn go_by_host(&mut self) {
+    pub(crate) fn go_by_host(&mut self) {
         let host = self.host_contact();
         self.follow_leader(host.clone(), host);
         self.host_link.asked = false;
@@ -234,17 +234,25 @@ impl<S: Suite> Room<S> {
     /// A parent passes on that the region has another leader; so does this member, to those whom it feeds.
     pub(crate) fn leader_said(&mut self, from: NodeId, leader: Contact, before: NodeId, statement: Statement) {
         let parent = self.feeds.get(&from).is_some_and(|feed| feed.is_live() && feed.aim == Aim::Primary);
-        if !parent || self.is_host() || self.region.is_some() || before != self.registry() || self.host_link.direct {
+        // One that the host is to bring up, or alone can admit, stays with it; others may hang on it.
+        let stays = self.host_link.direct || self.own_voice.is_some() && !self.has_hub();
+        if !parent || self.is_host() || self.region.is_some() || before != self.registry() && !stays {
             return;
         }
         let lease = Lease::verify(&self.suite, &statement, &self.room, &self.host);
         if lease.is_ok_and(|lease| lease.hub == leader.node && lease.is_valid(self.wall)) {
+            if stays {
+                return self.pass_on_leader(leader, before, statement);
+            }
             let host = self.host_contact();
             self.follow_leader(leader.clone(), host);
             self.host_link.closed = !self.links.is_up(&leader.node);
             self.pass_on_leader(leader.clone(), before, statement);
             if self.links.is_up(&leader.node) {
                 self.ask_admission();
+            } else if self.own_voice.is_some() {
+                // The new leader does not know of the hand.
+                self.call_host();
             }
         }
     }

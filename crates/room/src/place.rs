@@ -51,8 +51,10 @@ impl<S: Suite> Room<S> {
         self.give_up_attempts(&parent);
         self.establish(placement.parent, Aim::Primary);
         if let Some(standby) = placement.standby.filter(|standby| standby.node != parent) {
-            // A standby that is sound stays: a new one would only cost both ends work.
-            if self.feeds.standby().is_none_or(|feed| !feed.is_sound()) {
+            // A standby that is sound stays: a new one would only cost both ends work. Unless it lives on the parent.
+            let (parent, below) = (parent.tag(), standby.node);
+            let apart = |feed: &Feed| feed.is_sound() && (feed.node() == below || !feed.path.contains(&parent));
+            if !self.feeds.standby().is_some_and(apart) {
                 self.establish(standby, Aim::Standby);
             }
         }
@@ -174,9 +176,12 @@ impl<S: Suite> Room<S> {
             feed.since = now;
             feed.expect_from(now);
         }
-        if purpose == Purpose::Provisional && feed.purpose != Purpose::Provisional {
+        if purpose == Purpose::Provisional && feed.aim != Aim::Provisional {
             // All that it has for now: something else is found meanwhile.
             (feed.purpose, feed.aim, feed.since) = (purpose, Aim::Provisional, now);
+        }
+        if purpose == Purpose::IdleStandby && feed.purpose == Purpose::LiveStandby {
+            (feed.purpose, feed.gives_less) = (purpose, true);
         }
         self.learn_tick(from, tick);
         let Some((aim, asked)) = self.feeds.get(&from).map(|feed| (feed.aim, feed.purpose)) else { return };

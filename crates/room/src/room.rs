@@ -352,6 +352,7 @@ impl<S: Suite> Room<S> {
             Control::Records(records) => self.records(from, records),
             Control::HubStatus { members, spare, hands } => self.hub_status(from, Sums { members, spare, hands }),
             Control::Hubs(rows) => self.hub_rows(from, &rows),
+            Control::HandsWanted { count } => self.hands_wanted(from, count),
         }
     }
 

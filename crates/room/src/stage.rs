@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use treehouse_invite::MediaClaim;
+use treehouse_invite::{MediaClaim, Role};
 use treehouse_wire::{
     Contact, Control, List, MediaKey, NodeId, Suite,
     control::{Decline, Purpose, Subscribe},
@@ -64,27 +64,41 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    /// Tells the host about the hand: on change, and again after the link to it was lost.
+    /// Tells the registry about the hand: on change, and again after the link to it was lost. A hub counts it, and sends its
+    /// member on when the host wants to see it.
     pub(crate) fn send_hand(&mut self) {
         let claim = self.own_voice.as_ref().map(|voice| (voice.claim.key, voice.claim.signature));
-        if self.is_host() || claim.is_none() && self.has_hub() {
+        if self.is_host() {
             return;
         }
-        if claim.is_some() && self.has_hub() {
-            // Whoever wants to speak belongs to the host itself, and shows it the invite.
-            self.host_link.direct = true;
-            self.leave_leader();
-            self.host_link.closed = true;
-            if self.links.is_up(&self.host) {
-                // It was asked; the hand follows when it has answered.
-                return;
-            }
+        if claim.is_some() && self.has_hub() && self.may_speak_by_invite() && self.go_direct() {
+            return;
         }
-        if claim.is_some() && self.is_in() && !self.links.is_up(&self.host) {
+        let registry = self.registry();
+        if claim.is_some() && self.is_in() && !self.links.is_up(&registry) {
             // It is sent once the link is there.
             return self.call_host();
         }
-        self.send(self.host, &Control::Hand { claim });
+        self.send(registry, &Control::Hand { claim });
+    }
+
+    /// Whether the invite lets its holder speak without being asked: a hub's certificate does not say so.
+    fn may_speak_by_invite(&self) -> bool {
+        let last = self.host_link.invite.as_ref().and_then(|invite| invite.links().next_back());
+        last.is_some_and(|link| link.terms.role >= Role::Speaker)
+    }
+
+    /// Leaves the hub for the host, to which it shows the invite; true where the host is linked and was asked: the hand follows
+    /// when it has answered.
+    fn go_direct(&mut self) -> bool {
+        self.host_link.direct = true;
+        self.go_by_host();
+        let linked = self.is_in() && self.links.is_up(&self.host);
+        self.host_link.closed = !linked;
+        if linked {
+            self.ask_admission();
+        }
+        linked
     }
 
     /// The stage has changed, or who is root: makes the direct links that are missing, drops those of no use.

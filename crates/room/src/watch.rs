@@ -167,8 +167,9 @@ impl<S: Suite> Room<S> {
             self.call_host();
         }
         let idle = self.feeds.all.iter().find(|feed| feed.is_sound() && feed.purpose == Purpose::IdleStandby);
-        if let Some(node) = idle.map(Feed::node) {
-            return self.subscribe(node, Purpose::LiveStandby);
+        if let Some((node, less)) = idle.map(|feed| (feed.node(), feed.gives_less)) {
+            // One that has no slot can feed for a moment.
+            return self.subscribe(node, if less { Purpose::Provisional } else { Purpose::LiveStandby });
         }
         // One that does not answer at once may be gone: another is tried beside it.
         let now = self.now;
@@ -212,7 +213,8 @@ impl<S: Suite> Room<S> {
         let wanted = self.standby_purpose();
         let calm = self.feeds.parent().is_some_and(|feed| feed.carries() && now.since(feed.calm) >= RELEASE);
         let standby = self.feeds.standby().filter(|feed| feed.is_sound() && now.since(feed.calm) >= RELEASE);
-        let Some(node) = standby.filter(|feed| feed.purpose != wanted).map(Feed::node) else { return };
+        let other = |feed: &&Feed| feed.purpose != wanted && !feed.gives_less;
+        let Some(node) = standby.filter(other).map(Feed::node) else { return };
         if calm || wanted == Purpose::LiveStandby {
             self.subscribe(node, wanted);
         }

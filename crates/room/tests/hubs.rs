@@ -2,11 +2,14 @@
 
 mod support;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use support::{Ix, World};
 use treehouse_invite::{Certificate, Lease, Role};
-use treehouse_room::{Cheap, Config, Event, Input, JoinConfig, JoinFailure, Offence, Output, Protection, Room};
+use treehouse_room::{Cheap, Command, Config, Event, Input, JoinConfig, JoinFailure, Offence, Output, Protection, Room};
 use treehouse_wire::{
     Contact, Control, List, NodeId, Suite, UnixSeconds,
     control::{Name, Purpose, Subscribe},
@@ -16,7 +19,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A room whose regions hold some thirty members, the host talking; joiners come by a random member's address.
 fn regions(members: usize, protection: Protection, seed: u64) -> World<Cheap> {
-    let mut world = World::new(seed, protection);
+    regions_by(World::new(seed, protection), members)
+}
+
+fn regions_by(mut world: World<Cheap>, members: usize) -> World<Cheap> {
     world.region_max = 30;
     world.open(6);
     world.speak(0);
@@ -79,6 +85,97 @@ fn members_of_a_hub_that_dies_hear_on_and_come_to_another() {
     let left = orphans.iter().filter(|ix| **ix != *hub && world.is_alive(**ix));
     let left = left.filter(|ix| world.room(**ix).view().leader == id).count();
     assert!(left * 2 < orphans.len(), "{left} of {} still take the dead hub for their leader", orphans.len());
+}
+
+#[test]
+fn a_hubs_death_is_bridged_from_outside_its_region() {
+    let (mut heads, mut apart, mut gaps) = (0, 0, Vec::new());
+    for seed in 11..17 {
+        let mut world = regions(120, Protection::Relays, seed);
+        world.run_for(60 * SECOND);
+        let (hub, _) = led(&world).into_iter().filter(|(ix, _)| *ix != 0).max_by_key(|(_, of)| *of).expect("a hub");
+        let id = world.nodes[hub].id;
+        let region: Vec<Ix> = world.inside().into_iter().filter(|ix| world.room(*ix).view().leader == id).collect();
+        let fed = |ix: &Ix, purpose| world.room(*ix).view().feeds.iter().find(|feed| feed.purpose == purpose).cloned();
+        for head in region.iter().filter(|ix| fed(ix, Purpose::Primary).is_some_and(|feed| feed.node == id)) {
+            heads += 1;
+            let standby = fed(head, Purpose::IdleStandby).or_else(|| fed(head, Purpose::LiveStandby));
+            apart += usize::from(standby.is_some_and(|feed| !region.iter().any(|ix| world.nodes[*ix].id == feed.node)));
+        }
+        let from = world.now;
+        world.crash(hub);
+        world.run_for(10 * SECOND);
+        gaps.extend(region.into_iter().filter(|ix| *ix != hub).map(|ix| world.gap_max(ix, from, world.now)));
+    }
+    gaps.sort_unstable();
+    let at = |share: usize| gaps[(gaps.len() - 1) * share / 100];
+    println!("heads {heads}, apart {apart}; gaps of {}: {:?} {:?} {:?}", gaps.len(), at(50), at(90), at(100));
+    assert!(apart * 10 >= heads * 8, "{apart} of {heads} have a standby outside");
+}
+
+#[test]
+fn hands_wait_with_their_hubs_and_the_host_sees_the_first() {
+    let mut world = World::new(21, Protection::Off);
+    world.role = Role::Listener;
+    let mut world = regions_by(world, 150);
+    let members: Vec<Ix> = world.inside().into_iter().filter(|ix| *ix != 0).collect();
+    let raised: Vec<Ix> = members.iter().copied().filter(|ix| world.room(*ix).view().region.is_none()).take(100).collect();
+    let before = led(&world);
+    for ix in &raised {
+        let mut media_seed = [5; 32];
+        media_seed[..8].copy_from_slice(&(*ix as u64).to_le_bytes());
+        world.command(*ix, Command::RaiseHand { media_seed });
+    }
+    world.run_for(30 * SECOND);
+    let count = |world: &World<Cheap>| {
+        let told = world.nodes[0].events.iter().rev().find_map(|(_, event)| match event {
+            Event::Hands(count) => Some(*count),
+            _ => None,
+        });
+        told.unwrap_or(0)
+    };
+    let seen = |world: &World<Cheap>| -> Vec<NodeId> {
+        let hands = world.nodes[0].events.iter().filter_map(|(_, event)| match event {
+            Event::Hand { peer, raised: true, .. } => Some(*peer),
+            _ => None,
+        });
+        hands.collect()
+    };
+    assert_eq!(count(&world), 100, "all are counted, each once");
+    let named = seen(&world);
+    assert!((32..=48).contains(&named.len()), "the host sees {} by name", named.len());
+    let own = before[&0];
+    assert!(led(&world)[&0] <= own + 48, "the others stay where they are: {:?}, before {before:?}", led(&world));
+    // One of another region is brought up, and speaks.
+    let chosen = *named.last().expect("a hand");
+    world.command(0, Command::Promote(chosen));
+    world.run_for(5 * SECOND);
+    let speaker = raised.iter().copied().find(|ix| world.nodes[*ix].id == chosen).expect("one of those");
+    assert!(
+        world.has_event(speaker, |event| matches!(event, Event::Stage(stage) if stage.iter().any(|of| of.node == chosen))),
+        "it is on stage"
+    );
+    // Who lowers the hand is not counted any more, wherever it waits; and the next ones are called.
+    for ix in raised.iter().filter(|ix| **ix != speaker).take(80) {
+        world.command(*ix, Command::LowerHand);
+    }
+    world.run_for(30 * SECOND);
+    assert_eq!(count(&world), 19, "of 100 one is on stage and 80 are down");
+    let named: BTreeSet<NodeId> = seen(&world).into_iter().collect();
+    let left = raised.iter().filter(|ix| **ix != speaker).skip(80);
+    assert!(left.filter(|ix| !named.contains(&world.nodes[**ix].id)).count() == 0, "all that are left are seen");
+    world.assert_all_hear(0, 3 * SECOND);
+}
+
+#[test]
+fn only_the_host_can_call_hands() {
+    let mut world = World::new(22, Protection::Off);
+    world.role = Role::Listener;
+    let mut world = regions_by(world, 90);
+    let (hub, _) = led(&world).into_iter().filter(|(ix, _)| *ix != 0).max_by_key(|(_, of)| *of).expect("a hub");
+    let peer = *world.nodes[hub].links.keys().find(|ix| **ix != 0).expect("a link");
+    world.slip_control(peer, hub, &Control::HandsWanted { count: 3 });
+    assert!(world.has_event(hub, |event| matches!(event, Event::Offence { kind: Offence::OutOfRole, .. })));
 }
 
 #[test]

@@ -475,6 +475,11 @@ pub enum Control {
     Hubs(List<HubRow, HUBS_MAX>),
     /// From a member down its subtree: this hub, which has led the region, cannot be reached any more.
     LeaderGone(NodeId),
+    /// From the host to a hub: so many members with raised hands, the first to raise them, are to come to the host.
+    HandsWanted {
+        /// How many at most.
+        count: u8,
+    },
 }
 
 impl Control {

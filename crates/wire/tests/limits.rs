@@ -132,6 +132,7 @@ fn largest() -> Vec<Control> {
         Control::LeaseWanted { node: contact(), fresh: true },
         Control::Lease { lease: statement(), charter: statement(), host: full(address()) },
         Control::Records(full(record())),
+        Control::HandsWanted { count: u8::MAX },
         Control::HubStatus { members: u32::MAX, spare: u32::MAX, hands: u32::MAX },
         Control::Hubs(full(HubRow { contact: contact(), members: u32::MAX, spare: u32::MAX })),
     ]

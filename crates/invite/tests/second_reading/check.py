@@ -243,6 +243,7 @@ CONTROL = enum(
     ("HubStatus", struct_of(members=u32, spare=u32, hands=u32)),
     ("Hubs", listing(HUB, 6)),
     ("LeaderGone", NODE),
+    ("HandsWanted", struct_of(count=u8)),
 )
 
 # --- Sections 6 to 8 ------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ impl<S: Suite> Room<S> {
         match self.admit(from, &join) {
             Ok(Some((role, admission, chain))) => {
                 self.welcome(from, join.profile, role, admission, chain);
+                self.change_member(&from, |member| member.direct |= join.direct);
                 // One that comes to the host to speak has its feeds.
                 if !known && join.direct && self.children.contains(&from) {
                     return;

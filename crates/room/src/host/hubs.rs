@@ -25,6 +25,10 @@ const LOST: Duration = Duration::from_secs(15);
 const UNTAKEN: Duration = Duration::from_secs(30);
 /// A hub is told of others this often.
 const ROWS: Duration = Duration::from_secs(10);
+/// A member that was called because its hand is up comes to the host within this.
+const CALLED: Duration = Duration::from_secs(5);
+/// Hands called from one hub at once.
+const CALLED_AT_ONCE: u32 = 8;
 /// Hubs looked at in a second.
 const LOOKS: usize = 64;
 
@@ -50,6 +54,10 @@ pub(crate) struct Hubs {
     regions: u32,
     /// Members of all hubs' regions.
     members: u32,
+    /// Raised hands that wait there.
+    hands: u32,
+    /// Hands that were called of late and may be on their way.
+    called: Vec<(Instant, u32)>,
     /// Where the next look begins.
     next: Option<NodeId>,
 }
@@ -72,6 +80,33 @@ impl Hubs {
         self.members
     }
 
+    /// Raised hands that wait with the hubs.
+    pub(crate) fn hands(&self) -> u32 {
+        self.hands
+    }
+
+    /// Which hubs are to send members with raised hands, and how many, so that `wanted` are seen.
+    pub(crate) fn call_hands(&mut self, wanted: u32, now: Instant) -> Vec<(NodeId, u8)> {
+        self.called.retain(|(at, _)| now.since(*at) < CALLED);
+        let coming: u32 = self.called.iter().map(|(_, count)| count).sum();
+        let mut wanted = wanted.saturating_sub(coming);
+        if wanted == 0 || self.hands == 0 {
+            return Vec::new();
+        }
+        let mut calls = Vec::new();
+        for (node, seat) in self.seats.iter().filter(|(_, seat)| seat.lost.is_none() && seat.sums.hands > 0) {
+            // Each region has its turn.
+            let count = seat.sums.hands.min(wanted).min(CALLED_AT_ONCE);
+            if count == 0 {
+                break;
+            }
+            wanted -= count;
+            self.called.push((now, count));
+            calls.push((*node, count as u8));
+        }
+        calls
+    }
+
     /// Some hubs that are there and have room, from a random place on.
     pub(crate) fn with_room(&self, random: u32, wanted: usize) -> Vec<Contact> {
         let rows = self.open_from(random).take(wanted);
@@ -91,6 +126,7 @@ impl Hubs {
     fn remove(&mut self, node: &NodeId) -> bool {
         let Some(seat) = self.seats.remove(node) else { return false };
         self.members = self.members.saturating_sub(seat.sums.members);
+        self.hands = self.hands.saturating_sub(seat.sums.hands);
         true
     }
 
@@ -169,10 +205,12 @@ impl<S: Suite> Room<S> {
         let Some(seat) = hubs.seats.get_mut(&from) else { return };
         // No region is much larger than its leader was told.
         let sums = Sums { members: sums.members.min(most), ..sums };
-        let before = seat.sums.members;
-        (seat.sums, seat.lost, seat.heard) = (sums, None, true);
-        hubs.members = hubs.members.saturating_sub(before).saturating_add(sums.members);
-        if before != sums.members {
+        let sums = Sums { hands: sums.hands.min(sums.members), ..sums };
+        let before = core::mem::replace(&mut seat.sums, sums);
+        (seat.lost, seat.heard) = (None, true);
+        hubs.members = hubs.members.saturating_sub(before.members).saturating_add(sums.members);
+        hubs.hands = hubs.hands.saturating_sub(before.hands).saturating_add(sums.hands);
+        if before.members != sums.members {
             self.members_changed();
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Acting {
     /// What went down since the last beacon.
     pub(crate) account: Account,
     pub(crate) hubs: Hubs,
+    /// Raised hands in the whole room, as last told.
+    hands_told: u32,
     version: u32,
     published: Option<Instant>,
     dirty: bool,
@@ -51,6 +53,7 @@ impl Acting {
             floor: Floor::default(),
             account: Account::default(),
             hubs: Hubs::default(),
+            hands_told: 0,
             version: 0,
             published: None,
             dirty: true,

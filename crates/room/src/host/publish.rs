@@ -93,6 +93,9 @@ impl<S: Suite> Room<S> {
             return Err(RoomError::NoSuchHand);
         }
         acting.stage.insert(node, member);
+        if let Some(region) = &mut self.region {
+            region.hands.retain(|of| *of != node);
+        }
         self.publish_soon();
         self.introduce(node);
         Ok(())

@@ -8,14 +8,16 @@ use crate::{
     room::Room,
 };
 
+/// Raised hands that the host sees by name; the others wait with their hubs, which count them.
+const HANDS_SEEN: u32 = 32;
+
 impl<S: Suite> Room<S> {
     pub(crate) fn hand_request(&mut self, from: NodeId, claim: Option<MediaClaim>) {
-        if !self.is_host() || self.region.as_ref().is_none_or(|region| !region.directory.contains(&from)) {
-            // One that was handed over a moment ago may not know yet.
-            return match &self.acting {
-                Some(acting) if !acting.hubs.is_empty() => {}
-                _ => self.offended(from, Offence::OutOfRole),
-            };
+        let Some(region) = &self.region else { return self.offended(from, Offence::OutOfRole) };
+        if !region.directory.contains(&from) {
+            // One that was handed over may not know yet.
+            let splits = region.hub.is_some() || self.acting.as_ref().is_some_and(|acting| !acting.hubs.is_empty());
+            return if splits { self.send_on(from) } else { self.offended(from, Offence::OutOfRole) };
         }
         if claim.is_some_and(|claim| !claim.verify(&self.suite, &self.room, &from)) {
             return self.offended(from, Offence::Forged);
@@ -36,6 +38,16 @@ impl<S: Suite> Room<S> {
             changed.then(|| (member.role, member.profile.name.as_str().to_owned()))
         });
         let Some(Some((role, name))) = changed else { return };
+        if let Some(region) = &mut self.region {
+            region.hands.retain(|of| *of != node);
+            if claim.is_some() {
+                region.hands.push_back(node);
+            }
+        }
+        if !self.is_host() {
+            // A hub counts it.
+            return;
+        }
         self.event(Event::Hand { peer: node, name, raised: claim.is_some() });
         // A stage that is full, or a key that is another's, leaves the hand up for the host to see.
         let _ = match claim {
@@ -51,12 +63,29 @@ impl<S: Suite> Room<S> {
             return;
         }
         self.keep_hubs();
+        self.keep_hands();
         self.choose_co_root();
         self.choose_protection();
         self.link_stage();
         self.beacon_due();
         if self.certificate_ends_soon() {
             self.certify_self();
+        }
+    }
+
+    /// Says how many hands are up in the whole room, and calls members of hubs as long as few are seen by name.
+    fn keep_hands(&mut self) {
+        let now = self.now;
+        let (Some(region), Some(acting)) = (&mut self.region, &mut self.acting) else { return };
+        let own = region.count_hands();
+        let hands = own.saturating_add(acting.hubs.hands());
+        let told = core::mem::replace(&mut acting.hands_told, hands);
+        let calls = acting.hubs.call_hands(HANDS_SEEN.saturating_sub(own), now);
+        if told != hands {
+            self.event(Event::Hands(hands));
+        }
+        for (hub, count) in calls {
+            self.send(hub, &Control::HandsWanted { count });
         }
     }
 

@@ -85,6 +85,8 @@ pub(crate) struct Member {
     pub(crate) gain_seen: Option<Instant>,
     pub(crate) reviews: u8,
     pub(crate) hand: Option<MediaClaim>,
+    /// It belongs to the host itself, and is handed over to nobody.
+    pub(crate) direct: bool,
     /// Others report that it does not work, and it was asked whether it is there.
     pub(crate) doubted: bool,
     /// It leads a region of its own: its slots are not this registry's to give.
@@ -151,6 +153,7 @@ impl Member {
             gain_seen: None,
             reviews: 0,
             hand: None,
+            direct: false,
             doubted: false,
             leads: false,
             avoid: Vec::new(),

@@ -169,7 +169,7 @@ impl<S: Suite> Room<S> {
         let sums = Sums {
             members: u32::try_from(region.directory.len()).unwrap_or(u32::MAX),
             spare: region.directory.open_slots(),
-            hands: 0,
+            hands: region.count_hands(),
         };
         let Some(hub) = region.hub.as_deref_mut() else { return };
         if !always && hub.told.is_some_and(|(told, at)| told == sums && now.since(at) < TELL) {
@@ -287,6 +287,31 @@ impl<S: Suite> Room<S> {
         hub.rows.drain(..excess);
     }
 
+    /// The host can see more raised hands by name: those that were up first go to it, and raise them there.
+    pub(crate) fn hands_wanted(&mut self, from: NodeId, count: u8) {
+        if from != self.host {
+            return self.offended(from, Offence::OutOfRole);
+        }
+        let host = self.hub().map(|hub| Contact { node: self.host, addresses: hub.host.clone() });
+        let (Some(host), Some(region)) = (host, self.region.as_mut()) else { return };
+        region.count_hands();
+        let (mut called, mut waiting) = (Vec::new(), VecDeque::new());
+        for node in core::mem::take(&mut region.hands) {
+            // One whose link is lost tells its hand again when it is back.
+            if called.len() < usize::from(count) && self.links.is_up(&node) {
+                called.push(node);
+            } else {
+                waiting.push_back(node);
+            }
+        }
+        region.hands = waiting;
+        for node in called {
+            self.change_member(&node, |member| member.hand = None);
+            self.send(node, &Control::Redirect { leaders: List::truncated([host.clone()]), direct: true });
+        }
+        self.tell_sums(false);
+    }
+
     /// Who leads a member that was handed over of late.
     pub(crate) fn moved_to(&self, node: &NodeId) -> Option<Contact> {
         let region = self.region.as_ref()?;
@@ -369,8 +394,11 @@ impl<S: Suite> Room<S> {
             return;
         };
         let Some(slot) = region.directory.slot(&from) else { return };
-        let below: VecDeque<NodeId> = region.directory.below(slot).into();
-        handover.queue = Some(below);
+        let below = region.directory.below(slot).into_iter();
+        // Whom the host is to bring up, has on stage, or alone can admit, stays with it.
+        let is_host = self.acting.is_some();
+        let stays = |member: &Member| is_host && (member.hand.is_some() || member.direct);
+        handover.queue = Some(below.filter(|node| !region.directory.get(node).is_some_and(stays)).collect());
         region.directory.change(&from, now, |member| member.leads = true);
         self.hand_over_members(from);
     }

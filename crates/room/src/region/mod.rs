@@ -13,7 +13,7 @@ mod reports;
 mod survival;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use treehouse_invite::Role;
 use treehouse_wire::{
@@ -53,6 +53,8 @@ pub(crate) struct Region {
     pub(crate) split: Option<Instant>,
     /// Members that were handed over of late, and to whom.
     pub(crate) moved: BTreeMap<NodeId, NodeId>,
+    /// Members with raised hands that are not on stage, the first to raise theirs first; some may be gone.
+    pub(crate) hands: VecDeque<NodeId>,
     /// Where the host did not say how well feeds are to be protected.
     pub(crate) auto: Option<Auto>,
     /// Members that others report as not working.
@@ -91,9 +93,17 @@ impl Region {
             handover: None,
             split: None,
             moved: BTreeMap::new(),
+            hands: VecDeque::new(),
             doubts: Doubts::default(),
             next_admission: 1,
         }
+    }
+
+    /// How many hands are up: those that still are remembered.
+    pub(crate) fn count_hands(&mut self) -> u32 {
+        let directory = &self.directory;
+        self.hands.retain(|node| directory.get(node).is_some_and(|member| member.hand.is_some()));
+        u32::try_from(self.hands.len()).unwrap_or(u32::MAX)
     }
 
     /// The first of so many numbers of admission that are leased.

@@ -223,6 +223,27 @@ impl View<'_> {
 }
 
 impl<S: Suite> Room<S> {
+    /// Someone outside of this hub's region to stand by a member that the hub itself feeds: when the hub dies, all below it are
+    /// cut off, and nobody inside could help.
+    fn standby_outside(&self, view: &View<'_>, parent: Slot) -> Option<Contact> {
+        let hub = self.region.as_ref()?.hub.as_deref().filter(|_| parent == Slot::SELF)?;
+        let host = Contact { node: self.host, addresses: hub.host.clone() };
+        let others = hub.rows.iter().filter(|row| row.spare > 0).map(|row| &row.contact).chain([&host]);
+        let apart = |contact: &&Contact| {
+            // Another hub below this one is cut off with it.
+            view.directory.get(&contact.node).is_none()
+                && contact.node != view.member.node
+                && !contact.addresses.is_empty()
+                && !view.member.avoids(&contact.node, self.now)
+        };
+        // Spread over all of them, and for one member the same each time.
+        let spread = |contact: &&Contact| {
+            let bytes = contact.node.0.iter().zip(view.member.node.0);
+            bytes.map(|(a, b)| a ^ b).take(8).fold(0_u64, |of, byte| of << 8 | u64::from(byte))
+        };
+        others.filter(apart).min_by_key(spread).cloned()
+    }
+
     fn with_view<T>(&self, node: &NodeId, see: impl FnOnce(&View<'_>) -> T) -> Option<T> {
         let directory = &self.region.as_ref()?.directory;
         let slot = directory.slot(node)?;
@@ -349,11 +370,7 @@ impl<S: Suite> Room<S> {
             .is_none()
         {
             // It was handed over, and does not know it yet.
-            let leaders = self.moved_to(&from).map_or_else(|| self.other_leaders(), |hub| vec![hub]);
-            if !leaders.is_empty() {
-                self.redirect(from, leaders, false);
-            }
-            return;
+            return self.send_on(from);
         }
         self.doubt(from, failed);
         self.forget_failed_feeds(from, failed);
@@ -366,6 +383,14 @@ impl<S: Suite> Room<S> {
             self.send_state(from);
         }
         self.place(from, false);
+    }
+
+    /// Sends one that is not of this region any more to who leads it now, as far as that is known.
+    pub(crate) fn send_on(&mut self, node: NodeId) {
+        let leaders = self.moved_to(&node).map_or_else(|| self.other_leaders(), |hub| vec![hub]);
+        if !leaders.is_empty() {
+            self.redirect(node, leaders, false);
+        }
     }
 
     /// Whether one member feeds another, as far as the registry was told: a placement alone is not enough.
@@ -451,7 +476,9 @@ impl<S: Suite> Room<S> {
             rank: choice.rank,
             parent: view.contact(choice.parent)?,
             adopts: choice.adopts.and_then(node_of),
-            standby: choice.standby.and_then(|standby| view.contact(standby)),
+            standby: self
+                .standby_outside(view, choice.parent)
+                .or_else(|| choice.standby.and_then(|standby| view.contact(standby))),
             spares: List::truncated(choice.spares.iter().filter_map(|slot| view.contact(*slot))),
             position: view.member.at.unwrap_or_default().to_wire(),
             review_s: self.review_s(view),

@@ -100,6 +100,8 @@ pub struct World<S: Suite> {
     pub invite: Option<Invite>,
     /// Members of one region.
     pub region_max: u32,
+    /// What the invite lets its holders do.
+    pub role: Role,
     pub forwarded: u64,
     /// Round trips that were computed for hushed rooms.
     pub measured: usize,
@@ -139,6 +141,7 @@ impl<S: Suite> World<S> {
             auto: false,
             invite: None,
             region_max: HostConfig::REGION_MAX_DEFAULT,
+            role: Role::Speaker,
             forwarded: 0,
             measured: 0,
             answers: true,
@@ -223,7 +226,7 @@ impl<S: Suite> World<S> {
         let charter = Charter { founder, salt, title, policy: Policy::Social, successors: List::default() };
         let charter_statement = charter.sign(&self.suite, &signer);
         let terms = Terms {
-            role: Role::Speaker,
+            role: self.role,
             not_before: UnixSeconds(WALL - 10),
             expires: UnixSeconds(WALL + 7200),
             uses: None,

@@ -233,6 +233,7 @@ fn leading() -> Vec<(&'static str, Control)> {
             },
         ),
         ("records", Control::Records(List::truncated([record]))),
+        ("hands wanted", Control::HandsWanted { count: 8 }),
         ("hub status", Control::HubStatus { members: 2500, spare: 300, hands: 2 }),
         ("hubs", Control::Hubs(List::truncated([HubRow { contact: contact(2), members: 2500, spare: 300 }]))),
     ]

@@ -77,7 +77,7 @@ fn kind(message: &[u8]) -> &'static str {
             | Control::Lease { .. }
             | Control::Records(_),
         ) => "sent_handover",
-        Ok(Control::HubStatus { .. } | Control::Hubs(_)) => "sent_hub_status",
+        Ok(Control::HubStatus { .. } | Control::Hubs(_) | Control::HandsWanted { .. }) => "sent_hub_status",
         #[allow(unreachable_patterns, reason = "kinds may be added to the wire")]
         _ => "sent_other",
     }
