@@ -9,7 +9,7 @@ use std::sync::Arc;
 use support::{Everywhere, plan};
 use treehouse_sim::{
     engine::Engine,
-    measure::Outcome,
+    measure::{NodeRow, Outcome},
     network::Loss,
     plan::{Departure, Hostile, Incident, NodeIx, Plan},
     results,
@@ -110,4 +110,31 @@ fn what_flow_mode_cannot_do_is_refused_in_a_sentence() {
     let partition = |plan: &mut Plan| plan.incidents = vec![(0, Incident::Partition { sides: vec![0], heals_us: 1 })];
     assert!(said(Name::Treehouse, partition).contains("partition"));
     assert_eq!(refusal(Name::Treehouse, |_| ()), Ok(()));
+}
+
+#[test]
+fn a_star_is_heard_as_in_packet_mode_and_its_server_is_never_short_of_uplink() {
+    let star = |in_flow: bool| {
+        let mut plan = room(60, 30_000, 60 * SECOND_US);
+        // Too little for one listener, were it not a server's.
+        plan.nodes[0].uplink_bps = 10_000;
+        plan.nodes[5].leaves_us = Some(40 * SECOND_US);
+        plan.nodes[6].leaves_us = Some(40 * SECOND_US);
+        plan.nodes[6].departure = Departure::Crash;
+        let (plan, settings) = (Arc::new(plan), Settings::default());
+        match in_flow {
+            true => strategies::run_flow(Name::Star, &settings, plan, &mut |_| true).expect("a star has feeds"),
+            false => strategies::run_packets(Name::Star, &settings, plan, &mut |_| true),
+        }
+    };
+    let (packets, flow) = (star(false), star(true));
+    let sums =
+        |of: &Outcome| of.nodes.iter().fold((0, 0, 0), |(a, b, c), row| (a + row.due, b + row.on_time, c + row.copies));
+    let ((due, on_time, copies), of_packets) = (sums(&flow), sums(&packets));
+    assert!(due > 80_000 && due == on_time, "all are on time: {due} {on_time}");
+    let differ = |(a, b): &(&NodeRow, &NodeRow)| a.due.abs_diff(b.due) > 3;
+    assert_eq!(flow.nodes.iter().zip(&packets.nodes).filter(differ).count(), 0, "by more than one packet");
+    assert!(copies.abs_diff(of_packets.2) * 50 < copies, "{copies} {of_packets:?}");
+    let delay_us = |of: &Outcome| of.delays.quantile_us(0.5).expect("deliveries");
+    assert!(delay_us(&flow).abs_diff(delay_us(&packets)) < 2_000, "{} {}", delay_us(&flow), delay_us(&packets));
 }

@@ -28,6 +28,9 @@ use crate::{
 /// Hubs that were named have this long before the host is dialled too. Most round trips are over by then.
 const HEAD_START: Duration = Duration::from_millis(600);
 
+/// One that was asked to admit and has not answered after this may be gone: the next one is asked.
+const UNANSWERED: Duration = Duration::from_millis(1500);
+
 /// The leader of a member's region, where that is not the host as the invite names it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Lead {
@@ -74,6 +77,10 @@ impl<S: Suite> Room<S> {
     pub(crate) fn follow_leader(&mut self, leader: Contact, host: Contact) {
         let by_invite = self.host_link.invite.iter().flat_map(Invite::bootstrap).any(|of| of.node == self.host);
         self.host_link.led_by_hub |= leader.node != self.host;
+        if leader.node != self.registry() {
+            // Another registry counts its placements anew, from two on.
+            self.placed = self.placed.min(1);
+        }
         let plain = leader.node == self.host && by_invite;
         self.host_link.lead = (!plain).then(|| Arc::new(Lead { leader, host }));
         self.host_link.closed = false;
@@ -137,6 +144,26 @@ impl<S: Suite> Room<S> {
         hubs.iter().for_each(|contact| self.dial(contact));
     }
 
+    /// Time is up for those that were dialled first, or for the one that was asked.
+    pub(crate) fn entry_due(&mut self) {
+        if !self.host_link.asked {
+            return self.dial_host_too();
+        }
+        self.ask_next();
+    }
+
+    /// The leader that was asked does not answer, or is gone: asks the others that were named; false where there is none.
+    pub(crate) fn ask_next(&mut self) -> bool {
+        let asked = self.host_link.asked;
+        let Some(entry) = self.host_link.entry.as_mut().filter(|entry| asked && !entry.contacts.is_empty()) else {
+            return false;
+        };
+        let contacts = core::mem::take(&mut entry.contacts);
+        self.host_link.asked = false;
+        self.enter(contacts);
+        true
+    }
+
     pub(crate) fn dial_host_too(&mut self) {
         let Some(entry) = &self.host_link.entry else { return };
         let host = entry.contacts.iter().find(|contact| contact.node == self.host).cloned();
@@ -150,12 +177,15 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    /// Whether this peer is one of those being dialled; it is the leader from now on.
+    /// Whether this peer is one of those being dialled, and the first to be reached; it is the leader from now on. The others are
+    /// kept until it has answered.
     pub(crate) fn entered(&mut self, peer: &NodeId) -> bool {
-        let Some(entry) = &mut self.host_link.entry else { return false };
+        let Some(entry) = self.host_link.entry.as_mut().filter(|_| !self.host_link.asked) else { return false };
         let Some(at) = entry.contacts.iter().position(|contact| contact.node == *peer) else { return false };
         let leader = entry.contacts.swap_remove(at);
-        entry.contacts.clear();
+        if !entry.contacts.is_empty() {
+            self.timers.arm(Timer::Entry, self.now.after(UNANSWERED));
+        }
         let host = if leader.node == self.host { leader.clone() } else { self.host_contact() };
         self.follow_leader(leader, host);
         true

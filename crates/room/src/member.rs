@@ -179,11 +179,7 @@ impl<S: Suite> Room<S> {
         if first {
             self.rank = treehouse_wire::control::Rank { depth: u8::MAX, admission: certificate.admission };
         }
-        let moved = self.host_link.entry.take().is_some();
-        if moved && !first {
-            // Another registry counts its placements anew, from two on.
-            self.placed = self.placed.min(1);
-        }
+        self.host_link.entry = None;
         if self.has_hub() && !admitted.host.is_empty() {
             let host = Contact { node: self.host, addresses: admitted.host };
             self.follow_leader(self.leader_contact(), host);
@@ -252,6 +248,9 @@ impl<S: Suite> Room<S> {
 
     pub(crate) fn member_link_down(&mut self, peer: NodeId) {
         if peer != self.registry() || self.is_host() || self.phase == Phase::Closed || self.is_leaving() {
+            return;
+        }
+        if self.ask_next() {
             return;
         }
         self.host_link.asked = false;

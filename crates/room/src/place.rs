@@ -176,7 +176,7 @@ impl<S: Suite> Room<S> {
             feed.since = now;
             feed.expect_from(now);
         }
-        if purpose == Purpose::Provisional && feed.aim != Aim::Provisional {
+        if purpose == Purpose::Provisional && feed.purpose != Purpose::Provisional {
             // All that it has for now: something else is found meanwhile.
             (feed.purpose, feed.aim, feed.since) = (purpose, Aim::Provisional, now);
         }
@@ -324,7 +324,11 @@ impl<S: Suite> Room<S> {
 
     fn promote_standby(&mut self) -> bool {
         let standby = self.feeds.all.iter().find(|feed| feed.aim == Aim::Standby && feed.is_sound());
-        let Some(node) = standby.map(Feed::node) else { return false };
+        let Some((node, less)) = standby.map(|feed| (feed.node(), feed.gives_less)) else { return false };
+        if less {
+            self.ask_refuge(node);
+            return false;
+        }
         if let Some(feed) = self.feeds.get_mut(&node) {
             feed.aim = Aim::Primary;
         }
@@ -332,6 +336,14 @@ impl<S: Suite> Room<S> {
         self.sought_standby = None;
         self.status_due = true;
         true
+    }
+
+    /// Asks a standby that has no slot to feed this member for a moment, while it finds something else.
+    pub(crate) fn ask_refuge(&mut self, node: NodeId) {
+        if let Some(feed) = self.feeds.get_mut(&node) {
+            (feed.aim, feed.since) = (Aim::Provisional, self.now);
+        }
+        self.subscribe(node, Purpose::Provisional);
     }
 
     /// Asks the next spare member; false where there is none.

@@ -267,7 +267,7 @@ impl<S: Suite> Room<S> {
         while let Some(timer) = self.timers.take_due(self.now) {
             match timer {
                 Timer::Admission => self.admission_due(),
-                Timer::Entry => self.dial_host_too(),
+                Timer::Entry => self.entry_due(),
                 Timer::Measure => self.measure_due(),
                 Timer::Feeds => self.watch_feeds(),
                 Timer::Ticks => self.tick_silent_children(),

@@ -106,7 +106,10 @@ impl<S: Suite> Room<S> {
         for speaker in self.stage_links.speakers() {
             if !self.is_first_hand(&self.me) || !self.has_voice(&speaker) {
                 self.stage_links.remove_speaker(&speaker);
-                self.send(speaker, &Control::Unsubscribe);
+                // `Unsubscribe` would end a feed of the tree too; the speaker hears of the new stage itself.
+                if self.feeds.get(&speaker).is_none() && !self.children.contains(&speaker) {
+                    self.send(speaker, &Control::Unsubscribe);
+                }
             }
         }
         for listener in self.stage_links.listeners().to_vec() {

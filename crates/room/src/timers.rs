@@ -10,7 +10,7 @@ use crate::time::Instant;
 pub enum Timer {
     /// The host has not answered, or is to be dialled again.
     Admission,
-    /// The leaders that were dialled first have had their time; the host is dialled too.
+    /// The leaders that were dialled first, or the one that was asked, have had their time.
     Entry,
     /// Round trips of candidates are being measured.
     Measure,

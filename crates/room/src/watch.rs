@@ -168,8 +168,7 @@ impl<S: Suite> Room<S> {
         }
         let idle = self.feeds.all.iter().find(|feed| feed.is_sound() && feed.purpose == Purpose::IdleStandby);
         if let Some((node, less)) = idle.map(|feed| (feed.node(), feed.gives_less)) {
-            // One that has no slot can feed for a moment.
-            return self.subscribe(node, if less { Purpose::Provisional } else { Purpose::LiveStandby });
+            return if less { self.ask_refuge(node) } else { self.subscribe(node, Purpose::LiveStandby) };
         }
         // One that does not answer at once may be gone: another is tried beside it.
         let now = self.now;

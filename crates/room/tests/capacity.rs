@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Ix, World};
-use treehouse_room::{Cheap, Input, Protection};
+use treehouse_room::{Cheap, Event, Input, Protection};
 use treehouse_wire::{NodeId, control::Purpose};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -102,4 +102,26 @@ fn drops_that_go_on_leave_a_relay_without_children_and_all_of_them_fed() {
     }
     assert_eq!(given(&world, relay), [], "nobody is fed by an uplink that carries nothing");
     world.assert_all_hear(0, 3 * SECOND);
+}
+
+#[test]
+fn a_co_root_that_gives_too_few_feeds_to_be_one_is_fed_on() {
+    let (mut world, _) = room(5);
+    let root = (1..=4).find(|ix| world.room(*ix).view().root).expect("a co-root");
+    let from = world.now;
+    for _ in 0..20 {
+        if !world.room(root).view().root {
+            break;
+        }
+        let fed = given(&world, root);
+        drops(&mut world, root, &fed, 10);
+        world.run_for(2 * SECOND);
+    }
+    assert!(!world.room(root).view().root, "the host has chosen another, or none");
+    world.run_for(5 * SECOND);
+    assert!(world.room(root).view().feeds.iter().any(|feed| feed.purpose == Purpose::Primary), "it has a parent");
+    let suspects =
+        world.nodes[root].events.iter().filter(|(at, event)| *at >= from && matches!(event, Event::Suspected { .. }));
+    assert_eq!(suspects.count(), 0, "and had no reason to doubt it");
+    world.assert_heard(0, root, from, world.now);
 }

@@ -9,7 +9,9 @@ use std::{
 
 use support::{Ix, World};
 use treehouse_invite::{Certificate, Lease, Role};
-use treehouse_room::{Cheap, Command, Config, Event, Input, JoinConfig, JoinFailure, Offence, Output, Protection, Room};
+use treehouse_room::{
+    Cheap, Command, Config, Event, Input, JoinConfig, JoinFailure, Offence, Output, Protection, Room,
+};
 use treehouse_wire::{
     Contact, Control, List, NodeId, Suite, UnixSeconds,
     control::{Name, Purpose, Subscribe},
@@ -119,7 +121,8 @@ fn hands_wait_with_their_hubs_and_the_host_sees_the_first() {
     world.role = Role::Listener;
     let mut world = regions_by(world, 150);
     let members: Vec<Ix> = world.inside().into_iter().filter(|ix| *ix != 0).collect();
-    let raised: Vec<Ix> = members.iter().copied().filter(|ix| world.room(*ix).view().region.is_none()).take(100).collect();
+    let raised: Vec<Ix> =
+        members.iter().copied().filter(|ix| world.room(*ix).view().region.is_none()).take(100).collect();
     let before = led(&world);
     for ix in &raised {
         let mut media_seed = [5; 32];
@@ -152,7 +155,10 @@ fn hands_wait_with_their_hubs_and_the_host_sees_the_first() {
     world.run_for(5 * SECOND);
     let speaker = raised.iter().copied().find(|ix| world.nodes[*ix].id == chosen).expect("one of those");
     assert!(
-        world.has_event(speaker, |event| matches!(event, Event::Stage(stage) if stage.iter().any(|of| of.node == chosen))),
+        world.has_event(
+            speaker,
+            |event| matches!(event, Event::Stage(stage) if stage.iter().any(|of| of.node == chosen))
+        ),
         "it is on stage"
     );
     // Who lowers the hand is not counted any more, wherever it waits; and the next ones are called.
@@ -190,6 +196,31 @@ fn a_joiner_that_is_sent_to_a_dead_hub_comes_in_by_the_host() {
     let joiner = world.join_by(member, 0);
     world.run_for(2 * SECOND);
     assert!(world.has_event(joiner, |event| matches!(event, Event::Admitted { .. })), "while the hub is being dialled");
+}
+
+#[test]
+fn a_joiner_asks_another_where_the_first_dies_before_it_answers() {
+    let mut world = regions(60, Protection::Relays, 8);
+    let reachable =
+        |ix: &Ix| *ix != 0 && world.room(*ix).view().children_max > 0 && world.room(*ix).view().region.is_none();
+    let named: Vec<Ix> = world.inside().into_iter().filter(reachable).take(2).collect();
+    let contact =
+        |ix: &Ix| Contact { node: world.nodes[*ix].id, addresses: List::truncated([World::<Cheap>::address(*ix)]) };
+    let invite = world.invite.clone().expect("the room is open").with_bootstrap(named.iter().map(contact));
+    let joiner = world.join_with(invite, 0);
+    let from = world.now;
+    let asked = loop {
+        world.run_for(Duration::from_millis(1));
+        if let Some(first) = named.iter().find(|ix| world.nodes[joiner].links.contains_key(ix)) {
+            break *first;
+        }
+        assert!(world.now.since(from) < SECOND, "a link comes up");
+    };
+    world.crash(asked);
+    world.run_for(3 * SECOND);
+    assert!(world.has_event(joiner, |event| matches!(event, Event::Admitted { .. })), "by the other, or whom it names");
+    world.run_for(3 * SECOND);
+    world.assert_all_hear(0, 3 * SECOND);
 }
 
 #[test]

@@ -66,6 +66,15 @@ impl<S: Strategy> Net<S> {
         }
     }
 
+    /// In flow mode: a node with more children than it could name at each change sends one of them all packets from now on, or no
+    /// more. Places in its queue are left out: its uplink is that of a server.
+    pub fn feed(&mut self, node: NodeIx, child: NodeIx, on: bool) {
+        let now_us = self.now_us;
+        if let Some((media, out)) = self.sound() {
+            media.feed(node, child, on, now_us, out);
+        }
+    }
+
     /// In flow mode: a node is, or is no more, a second root that speakers send to.
     pub fn co_root(&mut self, node: NodeIx, on: bool) {
         let now_us = self.now_us;

@@ -159,6 +159,8 @@ pub(crate) struct Media {
     told: bool,
     /// Bytes that go out each second although nothing changes.
     regular: u64,
+    /// The host feeds members that are not among its children here.
+    unlisted: bool,
     rng: Rng,
 }
 
@@ -185,6 +187,7 @@ impl Media {
             carrying: 0,
             told: false,
             regular: 0,
+            unlisted: false,
             places: Places { present: 0, with_parent: 0, with_standby: 0, depths: [0; DEPTHS] },
             rng: Stream::Flow.rng(plan.seed),
             plan: Arc::clone(plan),
@@ -221,7 +224,11 @@ impl Media {
         if self.co_root == Some(node) {
             self.co_root = None;
         }
-        for child in std::mem::take(&mut self.nodes[node.index()].children) {
+        let mut fed = std::mem::take(&mut self.nodes[node.index()].children);
+        if self.unlisted && node == NodeIx::HOST {
+            fed = (0..self.nodes.len() as u32).map(NodeIx).collect();
+        }
+        for child in fed {
             self.drop_feed(child, node);
         }
         for feed in std::mem::take(&mut self.nodes[node.index()].feeds) {
@@ -278,6 +285,19 @@ impl Media {
         }
         self.nodes[node.index()].children = children;
         let passed_us = self.passed_us(node, now_us);
+        self.work_off(passed_us, out);
+    }
+
+    /// One child more or less of a node that feeds too many for a list: it is in none, and is found by looking at all.
+    pub(crate) fn feed(&mut self, node: NodeIx, child: NodeIx, on: bool, now_us: u64, out: &mut Outcome) {
+        self.drop_feed(child, node);
+        let way_us = self.one_way_us(node, child);
+        let of = &mut self.nodes[child.index()];
+        if on && of.alive {
+            of.feeds.push(Feed { by: node, way_us });
+        }
+        self.unlisted |= on;
+        let passed_us = self.passed_us(child, now_us);
         self.work_off(passed_us, out);
     }
 

@@ -96,7 +96,7 @@ pub fn run_packets(
     watch: &mut dyn FnMut(Progress) -> bool,
 ) -> Outcome {
     match name {
-        Name::Star => drive(Engine::new(plan, |_| star::Star::default()), watch),
+        Name::Star => drive(Engine::new(star::with_server(plan), |_| star::Star::default()), watch),
         Name::Treehouse => drive(Engine::new(plan, |plan| treehouse::Treehouse::new(plan, settings.treehouse)), watch),
         Name::GossipSub => drive(Engine::new(plan, |plan| gossipsub::GossipSub::new(plan, &settings.gossipsub)), watch),
         Name::Plumtree => {
@@ -127,7 +127,10 @@ pub fn run_flow(
             Ok(drive(Engine::new(plan, make).in_flow(), watch))
         }
         Name::RandomTree => Ok(drive(Engine::new(plan, |plan| random_tree::RandomTree::new(plan)).in_flow(), watch)),
-        Name::Star => Err(NotInFlow("a star, whose host's queue is all that there is to it")),
+        Name::Star => {
+            let engine = Engine::new(star::with_server(plan), |_| star::Star::default()).in_flow();
+            Ok(drive(engine, watch))
+        }
         Name::GossipSub | Name::Plumtree | Name::SplitStream => Err(NotInFlow(NO_TREE)),
     }
 }

@@ -1,11 +1,13 @@
 //! A central server: everyone connects to the host, and the host sends every packet to everyone.
 //!
 //! The least delay that there is and one copy of each packet, for an uplink that grows with the audience. Its host has the
-//! uplink of a server: [`Star`] is measured as if the host's uplink were as large as it must be.
+//! uplink of a server: [`with_server`] makes it as large as it must be.
+
+use std::sync::Arc;
 
 use crate::{
     engine::Net,
-    plan::NodeIx,
+    plan::{NodeIx, Plan},
     strategy::{Class, Packet, Place, Strategy},
 };
 
@@ -15,6 +17,19 @@ const CONTROL_BYTES: u32 = 60;
 const LANES: u32 = 4;
 /// How long a packet may wait in the uplink.
 const DEADLINE_US: u64 = 500_000;
+
+/// Uplink of the server for each member, in bits a second: a packet to everyone is out within two milliseconds.
+const SERVER_BPS: u64 = 1_000_000;
+
+/// The plan with the uplink of a server at the host, 1 Gbit/s or more.
+pub fn with_server(mut plan: Arc<Plan>) -> Arc<Plan> {
+    let of = Arc::make_mut(&mut plan);
+    let members = of.nodes.len() as u64;
+    if let Some(host) = of.nodes.first_mut() {
+        host.uplink_bps = host.uplink_bps.max(members.max(1000) * SERVER_BPS);
+    }
+    plan
+}
 
 /// A central server.
 #[derive(Debug, Default)]
@@ -76,9 +91,10 @@ impl Strategy for Star {
         }
     }
 
-    fn disconnected(&mut self, _net: &mut Net<Self>, node: NodeIx, peer: NodeIx) {
+    fn disconnected(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx) {
         if node == NodeIx::HOST {
             self.listeners.remove(&peer);
+            net.feed(NodeIx::HOST, peer, false);
         }
     }
 
@@ -86,9 +102,11 @@ impl Strategy for Star {
         match message {
             Message::Hello => {
                 self.listeners.insert(from);
+                net.feed(NodeIx::HOST, from, true);
             }
             Message::Bye => {
                 self.listeners.remove(&from);
+                net.feed(NodeIx::HOST, from, false);
             }
             Message::Media(packet) => {
                 net.received(node, packet);

@@ -179,6 +179,7 @@ impl<S: Suite> Room<S> {
     ///
     /// Only a child of the host can be one: its only feed beside the stage must come before it in the order.
     pub(crate) fn choose_co_root(&mut self) {
+        let now = self.now;
         let (Some(acting), Some(region)) = (&mut self.acting, &self.region) else { return };
         let directory = &region.directory;
         let fits = |slot: &Slot| {
@@ -186,7 +187,7 @@ impl<S: Suite> Room<S> {
                 of.parent() == Some(Slot::SELF)
                     && !of.leads
                     && of.is_there()
-                    && of.is_capable()
+                    && of.is_trusted(now)
                     && of.profile.children_max >= CO_ROOT_CHILDREN_MIN
             })
         };

@@ -14,6 +14,7 @@ use treehouse_wire::{
 
 use super::{
     cells::{Cells, Entry},
+    standing::Standing,
     survival::leaves_soon,
 };
 use crate::{config::Protection, coordinates::Coordinate, time::Instant};
@@ -28,6 +29,10 @@ const LOAD_US: f32 = 15_000.0;
 const LEAVES_US: f32 = 40_000.0;
 /// Half a round trip that nobody measured or can reckon, in microseconds.
 const UNKNOWN_US: u32 = 40_000;
+/// What it costs to be a child beyond those that a member is believed to carry: others come first where they are near.
+const UNCONFIRMED_US: u32 = 60_000;
+/// After a member was cut off its children may be cut off for this long.
+const CUT: Duration = Duration::from_secs(5);
 /// A newcomer feeds others after this, where there are as many free slots as members; sooner where there are fewer.
 const PROBATION: Duration = Duration::from_secs(120);
 
@@ -89,6 +94,12 @@ pub(crate) struct Member {
     pub(crate) direct: bool,
     /// Others report that it does not work, and it was asked whether it is there.
     pub(crate) doubted: bool,
+    /// What those show of it that it feeds.
+    pub(super) standing: Standing,
+    /// Whom it last said that it is fed by.
+    pub(super) said_parent: Option<NodeTag>,
+    /// When it last was cut off itself: those below it are no witnesses then.
+    pub(super) cut_at: Option<Instant>,
     /// It leads a region of its own: its slots are not this registry's to give.
     pub(crate) leads: bool,
     /// Members that did not work out for it, until when they are not proposed again, and whether they had fed it.
@@ -103,6 +114,10 @@ pub(crate) struct Member {
 struct Indexed {
     entry: Entry,
     open: u32,
+    /// Some of them may be given: it has not failed those that it has.
+    is_open: bool,
+    /// Nobody has confirmed that it carries one child more, in microseconds.
+    doubt_us: u32,
     /// All that it may give.
     slots: u32,
     standby: bool,
@@ -112,7 +127,7 @@ struct Indexed {
 impl Indexed {
     fn is_among(&self, among: Among) -> bool {
         match among {
-            Among::Open => self.open > 0,
+            Among::Open => self.is_open,
             Among::Standby => self.standby,
             Among::Displaceable => self.displaceable,
         }
@@ -155,6 +170,9 @@ impl Member {
             hand: None,
             direct: false,
             doubted: false,
+            standing: Standing::default(),
+            said_parent: None,
+            cut_at: None,
             leads: false,
             avoid: Vec::new(),
             indexed: None,
@@ -190,6 +208,11 @@ impl Member {
     /// Whether others could connect to it and be fed.
     pub(crate) fn is_capable(&self) -> bool {
         !self.profile.addresses.is_empty() && self.profile.children_max > 0
+    }
+
+    /// Whether it could, and those that it fed have not lost it of late.
+    pub(crate) fn is_trusted(&self, now: Instant) -> bool {
+        self.is_capable() && !self.standing.fails(now)
     }
 
     pub(crate) fn is_there(&self) -> bool {
@@ -434,7 +457,7 @@ impl Directory {
         }
     }
 
-    fn change_at(&mut self, slot: Slot, now: Instant, change: impl FnOnce(&mut Member)) {
+    pub(super) fn change_at(&mut self, slot: Slot, now: Instant, change: impl FnOnce(&mut Member)) {
         if let Some(member) = self.at_mut(slot) {
             change(member);
         }
@@ -474,6 +497,31 @@ impl Directory {
         slots.saturating_sub(taken).min(self.children_max(member).saturating_sub(children))
     }
 
+    /// Whether one child more is no more than it is believed to carry.
+    fn is_believed_open(&self, member: &Member) -> bool {
+        (member.children.len() as u32) < member.standing.believed(member.profile.children_max.into())
+    }
+
+    /// A member has lost a parent that it was placed with.
+    pub(super) fn complain(&mut self, reporter: NodeId, parent: Slot, now: Instant) {
+        let Some(of) = self.at(parent).filter(|of| parent != Slot::SELF && of.is_there()) else { return };
+        // One that is cut off itself, or has said that it gives fewer feeds, is not to blame.
+        let cut = of.cut_at.is_some_and(|at| now.since(at) < CUT);
+        if cut || of.reported > of.profile.children_max || of.node == reporter {
+            return;
+        }
+        let others = self.confirmed(parent).saturating_sub(1);
+        self.change_at(parent, now, |of| of.standing.complain(reporter, others, now));
+    }
+
+    /// Those that say themselves that a member feeds them.
+    pub(super) fn confirmed(&self, slot: Slot) -> usize {
+        let Some(member) = self.at(slot) else { return 0 };
+        let tag = member.node.tag();
+        let says = |child: &&Slot| self.at(**child).is_some_and(|of| of.said_parent == Some(tag));
+        member.children.iter().filter(says).count()
+    }
+
     /// Whether a member has any slot, those kept for standbys included.
     pub(crate) fn has_slot(&self, member: &Member) -> bool {
         let (children, live, _) = self.load(member);
@@ -508,16 +556,16 @@ impl Directory {
         let (children, live, idle) = self.load(member);
         let share = ((children + live) as f32 + 0.25 * idle as f32) / slots;
         let leaves = if slot == Slot::SELF { 0.0 } else { leaves_soon(now.since(member.joined)) };
-        let extra = LOAD_US * share.min(1.0).powi(2) + LEAVES_US * leaves;
+        let extra = LOAD_US * share.min(1.0).powi(2) + LEAVES_US * leaves + member.standing.loss_us(now);
         member.delay_us.saturating_add(HOP_US).saturating_add(extra as u32)
     }
 
     fn unindex(&mut self, slot: Slot) {
         let Some(indexed) = self.at_mut(slot).and_then(|of| of.indexed.take()) else { return };
         self.slots -= indexed.slots;
-        if indexed.open > 0 {
+        self.open_slots -= indexed.open;
+        if indexed.is_open {
             self.open.remove(indexed.entry, slot);
-            self.open_slots -= indexed.open;
         }
         if indexed.standby {
             self.standby.remove(indexed.entry, slot);
@@ -533,10 +581,13 @@ impl Directory {
         let Some(member) = self.at(slot) else { return };
         let indexed = self.may_feed(slot, member).then(|| {
             let open = if member.proven { self.open_slots_of(member) } else { 0 };
+            let believed = slot == Slot::SELF || self.is_believed_open(member);
             let leaf = |child: &&Slot| self.at(**child).is_some_and(|of| !of.is_relay());
             Indexed {
                 entry: Entry::new(&member.at.unwrap_or_default(), self.cost_us(slot, member, now)),
                 open,
+                is_open: open > 0 && (believed || !member.standing.has_failed()),
+                doubt_us: if believed { 0 } else { UNCONFIRMED_US },
                 slots: member.profile.children_max.into(),
                 standby: self.has_standby_slot(member),
                 displaceable: member.proven && open == 0 && member.children.iter().any(|child| leaf(&child)),
@@ -548,9 +599,9 @@ impl Directory {
         self.unindex(slot);
         if let Some(indexed) = indexed {
             self.slots += indexed.slots;
-            if indexed.open > 0 {
+            self.open_slots += indexed.open;
+            if indexed.is_open {
                 self.open.insert(indexed.entry, slot);
-                self.open_slots += indexed.open;
             }
             if indexed.standby {
                 self.standby.insert(indexed.entry, slot);
@@ -623,7 +674,12 @@ impl Directory {
             Among::Standby => &self.standby,
             Among::Displaceable => &self.displaceable,
         };
-        let score = |other: Slot| self.score_us(other, member, now);
+        // An entry's cost is a lower bound of the score, so the search stays exact.
+        let doubt_us = |other: Slot| match among {
+            Among::Open => self.at(other).and_then(|of| of.indexed).map_or(0, |of| of.doubt_us),
+            Among::Standby | Among::Displaceable => 0,
+        };
+        let score = |other: Slot| Some(self.score_us(other, member, now)?.saturating_add(doubt_us(other)));
         let fits = |other: Slot| other != slot && self.at(other).is_some_and(|of| fits(other, of));
         let mut found = cells.best(member.at.as_ref(), wanted, score, fits);
         // One that was measured may be nearer than it seems by coordinates, where the search ended before it.

@@ -352,7 +352,7 @@ impl<S: Suite> Room<S> {
         let co_root = self.state.head().and_then(|head| head.co_root);
         let stage = self.state.stage();
         let fits = |member: &Member| Some(member.node) != co_root && stage.get(&member.node).is_none();
-        let Some(node) = region.directory.to_lead(fits) else { return };
+        let Some(node) = region.directory.to_lead(now, fits) else { return };
         let Some(contact) = region.directory.get(&node).map(Member::contact) else { return };
         region.handover = Some(Box::new(Handover { node, since: now, lease: None, offered: false, queue: None }));
         if self.is_host() {
@@ -449,13 +449,13 @@ impl<S: Suite> Room<S> {
 
 impl super::Directory {
     /// A relay of the first two levels that could lead those below it: the one with the most, up to some three fifths of all.
-    fn to_lead(&self, fits: impl Fn(&Member) -> bool) -> Option<NodeId> {
+    fn to_lead(&self, now: Instant, fits: impl Fn(&Member) -> bool) -> Option<NodeId> {
         let most = self.len() * 3 / 5;
         let first = self.at(Slot::SELF)?.children().to_vec();
         let second = first.iter().filter_map(|slot| self.at(*slot)).flat_map(|member| member.children().to_vec());
         let able = |member: &&Member| {
             member.is_there()
-                && member.is_capable()
+                && member.is_trusted(now)
                 && member.proven
                 && !member.leads
                 && member.placed_at.is_none()
@@ -523,6 +523,7 @@ impl super::Directory {
         member.presence = Presence::InTree(now);
         member.counter = record.counter;
         member.rank = status.rank;
+        member.said_parent = status.parent;
         member.reported = status.children.saturating_add(status.standbys);
         member.delay_us = u32::from(status.delay_ms) * 1000;
         member.at = status.position.map(|at| crate::coordinates::Coordinate::from_wire(&at));

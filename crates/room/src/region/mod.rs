@@ -10,6 +10,7 @@ mod overdue;
 mod placement;
 mod protection;
 mod reports;
+mod standing;
 mod survival;
 
 use core::time::Duration;

@@ -111,7 +111,7 @@ impl View<'_> {
     fn ways(&self, open: &[(u32, Slot)]) -> Option<Way> {
         let free = open.first().map(|(score_us, parent)| Way { score_us: *score_us, parent: *parent, adopts: None });
         let ripe = self.member.proven;
-        if !self.member.is_capable() || !ripe && free.is_some() {
+        if !self.member.is_trusted(self.now) || !ripe && free.is_some() {
             return free.or_else(|| self.kept_for_standbys());
         }
         let among = Among::Displaceable;
@@ -134,7 +134,7 @@ impl View<'_> {
         let children = self.directory.at(parent)?.children().iter().copied();
         let leaves = children.filter_map(|slot| Some((slot, self.directory.at(slot)?)));
         let leaves = leaves.filter(|(slot, of)| *slot != self.slot && !of.is_relay() && of.placed_at.is_none());
-        leaves.min_by_key(|(slot, of)| (of.is_capable(), self.member.way_us(of), *slot)).map(|(slot, _)| slot)
+        leaves.min_by_key(|(slot, of)| (of.is_trusted(self.now), self.member.way_us(of), *slot)).map(|(slot, _)| slot)
     }
 
     /// A slot that is kept for standbys is better used than a member left in silence.
@@ -373,6 +373,7 @@ impl<S: Suite> Room<S> {
             return self.send_on(from);
         }
         self.doubt(from, failed);
+        self.hear_complaints(from, failed);
         self.forget_failed_feeds(from, failed);
         if review {
             return self.review(from);
@@ -399,6 +400,21 @@ impl<S: Suite> Room<S> {
         let Some(slot) = directory.slot(node) else { return false };
         let fed = |of: &Member| of.placed_at.is_none() && of.parent() == Some(slot);
         directory.get(child).is_some_and(fed)
+    }
+
+    /// A member says that what it was placed with did not work.
+    fn hear_complaints(&mut self, from: NodeId, failed: &[NodeId]) {
+        let now = self.now;
+        let Some(region) = &mut self.region else { return };
+        let directory = &mut region.directory;
+        let parent = directory.get(&from).and_then(Member::parent);
+        let said = directory.get(&from).and_then(|member| member.said_parent);
+        // One that never fed it may have had no slot, which is no fault.
+        let lost = failed.iter().filter(|node| said == Some(node.tag())).filter_map(|node| directory.slot(node));
+        let lost = lost.into_iter().find(|slot| Some(*slot) == parent);
+        let Some(lost) = lost else { return };
+        directory.complain(from, lost, now);
+        directory.change(&from, now, |member| member.cut_at = Some(now));
     }
 
     fn forget_failed_feeds(&mut self, node: NodeId, failed: &[NodeId]) {

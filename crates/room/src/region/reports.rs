@@ -53,6 +53,7 @@ impl<S: Suite> Room<S> {
         let Some(member) = directory.at(slot) else { return };
         let (was_placed, rank_before) = (member.placed_at.is_some(), member.rank);
         let parent_rank = parent.and_then(|parent| directory.at(parent)).map(|of| of.rank);
+        let (said_before, placed_with) = (member.said_parent, member.parent());
         // While a placement is under way the report may still be of before; the parent that was assigned ends the reservation.
         let arrived = parent.is_some() && parent == member.parent();
         directory.change(&from, now, |member| {
@@ -62,6 +63,7 @@ impl<S: Suite> Room<S> {
             if !matches!(member.presence, Presence::Linked) || !direct {
                 member.presence = if direct { Presence::Linked } else { Presence::InTree(now) };
             }
+            member.said_parent = status.parent;
             member.rank = status.rank;
             member.reported = status.children.saturating_add(status.standbys);
             member.profile.children_max = status.slots;
@@ -70,6 +72,12 @@ impl<S: Suite> Room<S> {
                 member.at = Some(crate::coordinates::Coordinate::from_wire(&position));
             }
         });
+        // It lives by another now, and nobody has told it to: it has lost the parent that it had.
+        let had = placed_with.filter(|slot| directory.at(*slot).is_some_and(|of| said_before == Some(of.node.tag())));
+        if let Some(lost) = had.filter(|lost| !was_placed && parent != Some(*lost)) {
+            directory.complain(from, lost, now);
+            directory.change(&from, now, |member| member.cut_at = Some(now));
+        }
         if direct && status.children == 0 {
             directory.detach_children(slot, now);
         }
@@ -78,6 +86,10 @@ impl<S: Suite> Room<S> {
             if standby.is_some() || !was_placed {
                 directory.set_standby(slot, standby, now);
             }
+        }
+        if let Some(parent) = parent.filter(|parent| *parent != super::Slot::SELF) {
+            let children = directory.confirmed(parent);
+            directory.change_at(parent, now, |of| of.standing.confirm(children, now));
         }
         directory.index(slot, now);
         // A leaf whose feed comes later in the order could take no child: it gets a rank that fits.

@@ -38,6 +38,9 @@ const RETRY_US: u64 = 2_000_000;
 /// Nodes drawn to find one that is present; the host's address serves where none is.
 const DRAWS: u32 = 64;
 
+/// Members that an invite names, where it names members: one may be gone, or go.
+const NAMED: usize = 2;
+
 /// Which members hold a live standby feed beside their parent's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -304,10 +307,13 @@ impl<S: Suite> Treehouse<S> {
             let of = &net.plan().nodes[drawn.index()];
             of.reachable && *drawn != node && self.member(*drawn).is_some_and(|of| of.admitted && of.room.is_some())
         };
-        let drawn = by_member.then(|| self.keys.bootstrap(node, attempt, self.members.len(), DRAWS).find(present));
-        let Some(member) = drawn.flatten().and_then(|at| Some((at, self.id(at)?))) else { return self.invite.clone() };
-        let contact = Contact { node: member.1, addresses: List::truncated([address(member.0)]) };
-        self.invite.clone().with_bootstrap([contact])
+        if !by_member {
+            return self.invite.clone();
+        }
+        let drawn = self.keys.bootstrap(node, attempt, self.members.len(), DRAWS).filter(present);
+        let contact = |at| Some(Contact { node: self.id(at)?, addresses: List::truncated([address(at)]) });
+        let contacts: Vec<Contact> = drawn.filter_map(contact).take(NAMED).collect();
+        if contacts.is_empty() { self.invite.clone() } else { self.invite.clone().with_bootstrap(contacts) }
     }
 
     /// A fresh seed of a media key, whose voice is known to be this node's from now on.
