@@ -187,16 +187,18 @@ impl<S: Suite> Room<S> {
                 of.parent() == Some(Slot::SELF)
                     && !of.leads
                     && of.is_there()
-                    && of.is_trusted(now)
+                    && of.is_capable()
                     && of.profile.children_max >= CO_ROOT_CHILDREN_MIN
             })
         };
-        if acting.co_root.and_then(|node| directory.slot(&node)).is_some_and(|slot| fits(&slot).is_some()) {
+        // Of so many children some always come and go: only one that many have lost at once is replaced.
+        let stays = |slot: Slot| fits(&slot).is_some_and(|of| !of.standing.fails_badly(now));
+        if acting.co_root.and_then(|node| directory.slot(&node)).is_some_and(stays) {
             return;
         }
         let children = directory.at(Slot::SELF).map_or(&[][..], Member::children);
         let settled = children.iter().filter_map(fits).filter(|of| of.placed_at.is_none());
-        let settled = settled.filter(|of| of.proven);
+        let settled = settled.filter(|of| of.proven && of.is_trusted(now));
         let best = settled.max_by_key(|of| (of.profile.children_max, core::cmp::Reverse(of.admission)));
         let chosen = best.map(|of| of.node);
         if acting.co_root == chosen {

@@ -95,7 +95,7 @@ pub(crate) struct Member {
     /// Others report that it does not work, and it was asked whether it is there.
     pub(crate) doubted: bool,
     /// What those show of it that it feeds.
-    pub(super) standing: Standing,
+    pub(crate) standing: Standing,
     /// Whom it last said that it is fed by.
     pub(super) said_parent: Option<NodeTag>,
     /// When it last was cut off itself: those below it are no witnesses then.
@@ -213,6 +213,12 @@ impl Member {
     /// Whether it could, and those that it fed have not lost it of late.
     pub(crate) fn is_trusted(&self, now: Instant) -> bool {
         self.is_capable() && !self.standing.fails(now)
+    }
+
+    /// It was cut off: those below it are no witnesses.
+    pub(super) fn cut(&mut self, now: Instant) {
+        self.cut_at = Some(now);
+        self.standing.forgive(now);
     }
 
     pub(crate) fn is_there(&self) -> bool {
@@ -510,12 +516,20 @@ impl Directory {
         if cut || of.reported > of.profile.children_max || of.node == reporter {
             return;
         }
-        let others = self.confirmed(parent).saturating_sub(1);
-        self.change_at(parent, now, |of| of.standing.complain(reporter, others, now));
+        self.change_at(parent, now, |of| of.standing.complain(reporter, now));
+    }
+
+    /// A member has said who feeds it.
+    pub(super) fn confirm(&mut self, parent: Slot, now: Instant) {
+        let children = self.confirmed(parent);
+        let changed = self.at_mut(parent).is_some_and(|of| of.standing.confirm(children, now));
+        if changed {
+            self.index(parent, now);
+        }
     }
 
     /// Those that say themselves that a member feeds them.
-    pub(super) fn confirmed(&self, slot: Slot) -> usize {
+    fn confirmed(&self, slot: Slot) -> usize {
         let Some(member) = self.at(slot) else { return 0 };
         let tag = member.node.tag();
         let says = |child: &&Slot| self.at(**child).is_some_and(|of| of.said_parent == Some(tag));

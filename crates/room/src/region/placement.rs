@@ -414,7 +414,7 @@ impl<S: Suite> Room<S> {
         let lost = lost.into_iter().find(|slot| Some(*slot) == parent);
         let Some(lost) = lost else { return };
         directory.complain(from, lost, now);
-        directory.change(&from, now, |member| member.cut_at = Some(now));
+        directory.change(&from, now, |member| member.cut(now));
     }
 
     fn forget_failed_feeds(&mut self, node: NodeId, failed: &[NodeId]) {

@@ -76,7 +76,7 @@ impl<S: Suite> Room<S> {
         let had = placed_with.filter(|slot| directory.at(*slot).is_some_and(|of| said_before == Some(of.node.tag())));
         if let Some(lost) = had.filter(|lost| !was_placed && parent != Some(*lost)) {
             directory.complain(from, lost, now);
-            directory.change(&from, now, |member| member.cut_at = Some(now));
+            directory.change(&from, now, |member| member.cut(now));
         }
         if direct && status.children == 0 {
             directory.detach_children(slot, now);
@@ -88,8 +88,7 @@ impl<S: Suite> Room<S> {
             }
         }
         if let Some(parent) = parent.filter(|parent| *parent != super::Slot::SELF) {
-            let children = directory.confirmed(parent);
-            directory.change_at(parent, now, |of| of.standing.confirm(children, now));
+            directory.confirm(parent, now);
         }
         directory.index(slot, now);
         // A leaf whose feed comes later in the order could take no child: it gets a rank that fits.

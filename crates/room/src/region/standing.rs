@@ -13,6 +13,8 @@ use crate::time::Instant;
 
 /// A complaint counts for less and less, and after this for nothing.
 const FADES: Duration = Duration::from_secs(120);
+/// A complaint counts from then on, unless the member has said meanwhile that it was cut off itself.
+const SETTLES: Duration = Duration::from_secs(3);
 /// Cost of a parent by each fresh complaint beside the first, in microseconds, and at most.
 const LOSS_US: f32 = 50_000.0;
 const LOSS_US_MAX: f32 = 200_000.0;
@@ -35,24 +37,31 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// A member that was placed there has lost it as a parent, while so many others are fed by it.
-    pub(crate) fn complain(&mut self, reporter: NodeId, others: usize, now: Instant) {
+    /// A member that was placed there has lost it as a parent.
+    pub(crate) fn complain(&mut self, reporter: NodeId, now: Instant) {
         self.complaints.retain(|(of, at)| *of != reporter && now.since(*at) < FADES);
         if self.complaints.len() >= COMPLAINTS_MAX {
             self.complaints.remove(0);
         }
         self.complaints.push((reporter, now));
-        if self.fails(now) {
-            (self.failed, self.carried) = (true, self.carried.min(u8::try_from(others).unwrap_or(u8::MAX)));
-        }
     }
 
-    /// So many children say that it feeds them.
-    pub(crate) fn confirm(&mut self, children: usize, now: Instant) {
-        // Those that stay in spite of complaints do not know yet what the others know.
-        if !self.fails(now) {
-            self.carried = self.carried.max(u8::try_from(children).unwrap_or(u8::MAX));
+    /// It was cut off itself: what those below it have just said of it is not its fault.
+    pub(crate) fn forgive(&mut self, now: Instant) {
+        self.complaints.retain(|(_, at)| now.since(*at) >= SETTLES);
+    }
+
+    /// So many children say that it feeds them; whether that changes what is believed.
+    pub(crate) fn confirm(&mut self, children: usize, now: Instant) -> bool {
+        let before = (self.failed, self.carried);
+        let children = u8::try_from(children).unwrap_or(u8::MAX);
+        if self.fails(now) {
+            // Those that stay in spite of complaints do not know yet what the others know.
+            (self.failed, self.carried) = (true, self.carried.min(children));
+        } else {
+            self.carried = self.carried.max(children);
         }
+        before != (self.failed, self.carried)
     }
 
     /// Children that it is believed to carry, of those that it says it can.
@@ -70,13 +79,19 @@ impl Standing {
     /// Complaints beside the gravest, each by how fresh it is.
     fn weight(&self, now: Instant) -> f32 {
         let fresh = |at: Instant| 1.0 - now.since(at).as_secs_f32() / FADES.as_secs_f32();
-        let weights = self.complaints.iter().map(|(_, at)| fresh(*at).max(0.0));
+        let settled = self.complaints.iter().filter(|(_, at)| now.since(*at) >= SETTLES);
+        let weights = settled.map(|(_, at)| fresh(*at).max(0.0));
         weights.clone().sum::<f32>() - weights.fold(0.0, f32::max)
     }
 
     /// Whether several have lost it of late.
     pub(crate) fn fails(&self, now: Instant) -> bool {
         self.weight(now) >= FAILS
+    }
+
+    /// Whether so many have that it costs no more for more.
+    pub(crate) fn fails_badly(&self, now: Instant) -> bool {
+        self.loss_us(now) >= LOSS_US_MAX * 0.9
     }
 
     /// What it costs more as a parent, in microseconds.
@@ -101,8 +116,9 @@ mod tests {
         let mut standing = Standing::default();
         standing.confirm(6, now);
         for _ in 0..50 {
-            now = now.after(SECOND);
-            standing.complain(peer(1), 5, now);
+            now = now.after(4 * SECOND);
+            standing.complain(peer(1), now);
+            standing.confirm(6, now);
         }
         assert_eq!((standing.loss_us(now), standing.fails(now), standing.believed(16)), (0.0, false, 12));
     }
@@ -110,18 +126,30 @@ mod tests {
     #[test]
     fn several_cost_more_and_fade() {
         let mut now = Instant::from_micros(1_000_000);
-        let mut standing = Standing::default();
-        let mut costs = Vec::new();
-        for number in 0..8 {
-            standing.complain(peer(number), 0, now);
-            costs.push(standing.loss_us(now));
+        for (count, cost_us) in [(1, 0.0), (2, 48_750.0), (3, 97_500.0), (6, 200_000.0), (9, 200_000.0)] {
+            let mut standing = Standing::default();
+            (0..count).for_each(|number| standing.complain(peer(number), now));
+            assert_eq!((standing.loss_us(now), standing.fails(now)), (0.0, false), "too early");
+            let later = now.after(SETTLES);
+            assert!((standing.loss_us(later) - cost_us).abs() < 1.0, "{count}: {}", standing.loss_us(later));
+            assert_eq!(standing.fails(later), count > 1);
+            let half = now.after(FADES / 2);
+            assert!(standing.loss_us(half) < cost_us || cost_us == 0.0 || count > 5, "it fades");
+            assert_eq!((standing.loss_us(now.after(FADES)), standing.fails(now.after(FADES))), (0.0, false));
+            now = now.after(SECOND);
         }
-        assert_eq!(costs, [0.0, 50_000.0, 100_000.0, 150_000.0, 200_000.0, 200_000.0, 200_000.0, 200_000.0]);
-        assert!(standing.fails(now));
-        now = now.after(60 * SECOND);
-        assert!((standing.loss_us(now) - 125_000.0).abs() < 1.0, "{}", standing.loss_us(now));
-        now = now.after(60 * SECOND);
-        assert_eq!((standing.loss_us(now), standing.fails(now)), (0.0, false));
+    }
+
+    #[test]
+    fn one_that_was_cut_off_itself_is_forgiven() {
+        let now = Instant::from_micros(1_000_000);
+        let mut standing = Standing::default();
+        (0..4).for_each(|number| standing.complain(peer(number), now));
+        standing.forgive(now.after(SECOND));
+        assert!(!standing.fails(now.after(SETTLES)));
+        (4..8).for_each(|number| standing.complain(peer(number), now));
+        standing.forgive(now.after(4 * SECOND));
+        assert!(standing.fails(now.after(4 * SECOND)), "that was another time");
     }
 
     #[test]
@@ -135,8 +163,10 @@ mod tests {
         }
         assert_eq!(believed, [4, 8, 16, 20]);
         // It carries sixteen badly: of those that are left one more is tried at a time, once nobody complains any more.
-        standing.complain(peer(1), 15, now);
-        standing.complain(peer(2), 5, now);
+        standing.complain(peer(1), now);
+        standing.complain(peer(2), now);
+        now = now.after(SETTLES);
+        standing.confirm(5, now);
         assert_eq!(standing.believed(20), 6);
         standing.confirm(6, now);
         assert_eq!(standing.believed(20), 6, "others have just lost it");
