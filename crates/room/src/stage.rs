@@ -117,7 +117,9 @@ impl<S: Suite> Room<S> {
                 self.stage_links.remove_listener(&listener);
             }
         }
-        self.stage_contacts.retain(|node, _| self.state.stage().get(node).is_some() || *node == self.host);
+        let (host, co_root) = (self.host, self.state.head().and_then(|state| state.co_root));
+        let is_root = |node: &NodeId| *node == host || Some(*node) == co_root;
+        self.stage_contacts.retain(|node, _| self.state.stage().get(node).is_some() || is_root(node));
         self.link_stage();
     }
 
@@ -136,11 +138,23 @@ impl<S: Suite> Room<S> {
             }
             if self.links.is_up(&speaker) {
                 self.stage_ask(speaker);
-            } else if let Some((contact, since)) = self.stage_contacts.get(&speaker).cloned()
-                && (self.me < speaker || now.since(since) >= DIAL_SECOND)
-            {
-                self.dial(&contact);
+            } else {
+                self.dial_on_stage(&speaker);
             }
+        }
+        // A root cannot dial a speaker that is not reachable from outside: so that it hears the speaker when the host dies, the
+        // speaker dials it.
+        let co_root = self.state.head().and_then(|state| state.co_root).filter(|root| *root != self.me);
+        if let Some(root) = co_root.filter(|root| self.has_voice(&self.me) && !self.links.is_up(root)) {
+            self.dial_on_stage(&root);
+        }
+    }
+
+    /// Connects to one on stage, or a root, once it is known where: the smaller id at once, and who cannot be dialled.
+    fn dial_on_stage(&mut self, node: &NodeId) {
+        let Some((contact, since)) = self.stage_contacts.get(node).cloned() else { return };
+        if self.me < *node || self.addresses.is_empty() || self.now.since(since) >= DIAL_SECOND {
+            self.dial(&contact);
         }
     }
 

@@ -170,3 +170,29 @@ fn a_host_that_dies_silences_nobody() {
         assert_eq!(heard(&world, ix, from), SPEAKERS.into(), "node {ix}");
     }
 }
+
+#[test]
+fn a_speaker_that_nobody_can_dial_is_heard_when_the_host_dies() {
+    let mut world = World::new(35, Protection::Relays);
+    world.open(3);
+    for n in 0..24 {
+        world.join(if n < 10 { 4 } else { 0 });
+        world.run_for(300 * Duration::from_millis(1));
+    }
+    world.run_for(15 * SECOND);
+    let inside = world.inside();
+    let root = inside.iter().copied().find(|ix| *ix != 0 && world.room(*ix).view().root).expect("a co-root");
+    let strange = |ix: &Ix| world.room(*ix).view().children_max == 0 && !world.nodes[*ix].links.contains_key(&root);
+    let speaker = inside.into_iter().find(strange).expect("a leaf without a link to the co-root");
+    world.speak(speaker);
+    world.run_for(10 * SECOND);
+    assert!(world.nodes[speaker].links.contains_key(&root), "it has dialled the co-root");
+    let from = world.now;
+    world.crash(0);
+    world.run_for(4 * SECOND);
+    let to = world.now;
+    world.run_for(SECOND);
+    for ix in world.inside().into_iter().filter(|ix| *ix != speaker) {
+        world.assert_heard(speaker, ix, from.after(SECOND), to);
+    }
+}
