@@ -59,6 +59,8 @@ pub(crate) struct Children {
     map: Sorted<Child>,
     /// When packets or ticks last went to all that carry.
     fed: Instant,
+    /// Who did not get the last packet, since it is its own voice, and when it last got something.
+    left_out: Option<Box<(NodeId, Instant)>>,
     /// When everyone, idle standbys too, was last sent a tick.
     pub(crate) all_ticked: Instant,
     changed: bool,
@@ -91,6 +93,21 @@ impl Children {
 
     pub(crate) fn with_purpose(&self, wanted: impl Fn(Purpose) -> bool) -> Vec<NodeId> {
         self.map.iter().filter(|(_, child)| wanted(child.purpose)).map(|(node, _)| *node).collect()
+    }
+
+    /// A packet is about to go to all but these.
+    pub(crate) fn leave_out(&mut self, nodes: [&NodeId; 2]) {
+        let live = |node: &&NodeId| self.map.get(node).is_some_and(|child| child.purpose != Purpose::IdleStandby);
+        let left = nodes.into_iter().find(live).copied();
+        let before = self.left_out.take();
+        let fed = self.fed;
+        self.left_out = left.map(|node| before.filter(|of| of.0 == node).unwrap_or_else(|| Box::new((node, fed))));
+    }
+
+    /// When ticks are due to those that carry.
+    fn ticks_due(&self) -> Instant {
+        let left_out = self.left_out.as_ref().map_or(self.fed, |of| of.1);
+        self.fed.min(left_out).after(TICK_SILENCE)
     }
 
     pub(crate) fn fed(&mut self, now: Instant) {
@@ -396,6 +413,15 @@ impl<S: Suite> Room<S> {
                 self.send(child, &tick);
             }
             self.children.fed = now;
+            self.children.left_out = None;
+        } else if let Some(left_out) = self.children.left_out.as_mut().filter(|of| now.since(of.1) >= TICK_SILENCE) {
+            // Who speaks alone gets no packets, and its feeds would look silent.
+            left_out.1 = now;
+            let child = left_out.0;
+            if self.children.contains(&child) {
+                let tick = Control::Tick(self.own_tick());
+                self.send(child, &tick);
+            }
         }
         self.arm_ticks();
     }
@@ -408,7 +434,7 @@ impl<S: Suite> Room<S> {
             return self.arm_changed_tick();
         }
         let idle = self.children.all_ticked.after(TICK_IDLE);
-        let live = self.children.fed.after(TICK_SILENCE);
+        let live = self.children.ticks_due();
         self.timers.arm(Timer::Ticks, idle.min(live).max(self.now.after(Duration::from_millis(1))));
     }
 

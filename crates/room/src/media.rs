@@ -161,6 +161,7 @@ impl<S: Suite> Room<S> {
 
     fn send_down(&mut self, from: &NodeId, speaker: &NodeId, packet: &Packet) {
         let to = self.children.live(|child| child != from && child != speaker);
+        self.children.leave_out([from, speaker]);
         self.account_for(packet.header());
         self.forward(to, packet);
     }

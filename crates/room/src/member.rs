@@ -23,6 +23,8 @@ const ADMISSION: Duration = Duration::from_secs(10);
 /// The host is dialled again after this, doubling up to [`REDIAL_MAX_MS`], in milliseconds.
 const REDIAL_MIN_MS: u16 = 500;
 const REDIAL_MAX_MS: u16 = 8000;
+/// The same while nothing reaches this member: a cut may end at any time.
+const REDIAL_CUT_MAX_MS: u16 = 1000;
 /// A certificate is renewed when it has this left, in seconds.
 pub(crate) const RENEW_SECONDS: u64 = 30 * 60;
 /// A placement that has not come after this is asked for.
@@ -282,7 +284,8 @@ impl<S: Suite> Room<S> {
 
     pub(crate) fn redial_later(&mut self) {
         let wait_ms = self.host_link.redial_ms;
-        self.host_link.redial_ms = wait_ms.saturating_mul(2).min(REDIAL_MAX_MS);
+        let most = if self.cut_since.is_some() { REDIAL_CUT_MAX_MS } else { REDIAL_MAX_MS };
+        self.host_link.redial_ms = wait_ms.saturating_mul(2).min(most);
         self.timers.arm_by(Timer::Admission, self.now.after(Duration::from_millis(wait_ms.into())));
     }
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use support::{CALM, Weather, World};
+use support::{CALM, Ix, Weather, World};
 use treehouse_room::{Closing, Command, Event, Protection};
 use treehouse_wire::control::Purpose;
 
@@ -275,4 +275,23 @@ fn nobody_in_a_crowded_room_waits_long_when_relays_leave_and_die() {
         let bound = if round % 2 == 0 { 250 } else { 1000 };
         assert!(gap < Duration::from_millis(bound), "round {round}: {gap:?}");
     }
+}
+
+#[test]
+fn who_speaks_alone_does_not_doubt_its_feeds() {
+    let mut world = World::new(31, Protection::Relays);
+    world.open(4);
+    let speaker = world.join(4);
+    world.join_many(9, 3, 4);
+    world.run_for(8 * SECOND);
+    world.speak(speaker);
+    world.run_for(4 * SECOND);
+    let from = world.now;
+    world.run_for(20 * SECOND);
+    let doubts = |ix: &Ix| {
+        let events = world.nodes[*ix].events.iter().filter(|(at, _)| *at > from);
+        events.filter(|(_, event)| matches!(event, Event::Suspected { .. })).count()
+    };
+    let doubts: Vec<usize> = world.inside().iter().map(doubts).collect();
+    assert_eq!(doubts.iter().sum::<usize>(), 0, "suspicions by node: {doubts:?}");
 }

@@ -42,11 +42,24 @@ impl<S: Strategy> Net<S> {
     /// Asks for a link. [`Strategy::connected`] or [`Strategy::unreachable`] follows.
     pub fn connect(&mut self, node: NodeIx, peer: NodeIx) {
         let reachable = self.is_alive(peer) && self.plan.nodes[peer.index()].reachable || self.is_up(peer, node);
-        if node == peer || !reachable || self.is_cut(node, peer) {
+        let first_us = self.first_through_us(node, peer).filter(|_| node != peer && reachable);
+        let Some(first_us) = first_us else {
             return self.queue.push(self.now_us + self.plan.dial_us, Event::Unreachable { node, peer });
-        }
+        };
         let one_way_us = self.one_way_us(node, peer);
-        self.link(node, peer, self.now_us + 2 * one_way_us, one_way_us);
+        self.link(node, peer, first_us + 2 * one_way_us, one_way_us);
+    }
+
+    /// When the first packet of a handshake gets through: at once, or by a later try where the two are cut off from each other and
+    /// that ends before the attempt does. A handshake tries again after a second, and twice as long each time: the probe timeout of
+    /// RFC 9002 before there is a sample of the round trip (sections 6.2.1 and 6.2.2: 333 ms, three times).
+    fn first_through_us(&self, node: NodeIx, peer: NodeIx) -> Option<u64> {
+        if !self.is_cut(node, peer) {
+            return Some(self.now_us);
+        }
+        let tries = core::iter::successors(Some(SECOND_US), |wait_us| Some(2 * wait_us + SECOND_US));
+        let mut tries = tries.take_while(|after_us| *after_us < self.plan.dial_us);
+        tries.find(|after_us| self.now_us + after_us >= self.heals_us).map(|after_us| self.now_us + after_us)
     }
 
     /// In flow mode: a link is needed that would have been made before, by what was only computed. It is up at once, where the
