@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use support::{CALM, Weather, World};
 use treehouse_room::{Cheap, Command, Protection};
+use treehouse_wire::control::Purpose;
 
 /// Members that one schedule has at most.
 const MEMBERS_MAX: usize = 24;
@@ -65,6 +66,12 @@ fn settle(world: &mut World<Cheap>) {
     world.weather = CALM;
     world.partition(|_| 0);
     world.run_for(Duration::from_secs(25));
+    // A member may be on its way to a better place, which has to be over a second later.
+    let parents =
+        |ix: &usize| world.room(*ix).view().feeds.iter().filter(|feed| feed.purpose == Purpose::Primary).count();
+    if world.inside().iter().any(|ix| parents(ix) > 1) {
+        world.run_for(Duration::from_secs(1));
+    }
     world.check_settled(false);
     let Some(speaker) = world.inside().into_iter().find(|ix| *ix != 0) else { return };
     // Where more than three speak not all are heard: the others fall silent.

@@ -545,10 +545,11 @@ impl Directory {
     fn has_standby_slot(&self, member: &Member) -> bool {
         let slots = u32::from(member.profile.children_max);
         let (children, live, idle) = self.load(member);
+        let taken = (children + live).max(u32::from(member.reported));
         match self.protection {
-            Protection::All => children + live < slots,
+            Protection::All => taken < slots,
             // An idle standby takes a slot only when it has to carry.
-            Protection::Relays | Protection::Off => children + live + idle.div_ceil(4) < slots,
+            Protection::Relays | Protection::Off => taken + idle.div_ceil(4) < slots,
         }
     }
 

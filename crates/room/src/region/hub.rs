@@ -116,11 +116,23 @@ impl<S: Suite> Room<S> {
         if self.region.is_none() {
             return;
         }
+        self.count_own_feeds();
         self.keep_hub();
         self.follow_protection();
         self.keep_region();
         self.hand_over();
         self.start_handover();
+    }
+
+    /// A leader's own slots may be taken by members of other regions, of whom its directory knows nothing.
+    fn count_own_feeds(&mut self) {
+        let (now, me) = (self.now, self.me);
+        let given = self.children.with_purpose(crate::children::counts).len();
+        let given = u8::try_from(given).unwrap_or(u8::MAX);
+        let Some(region) = &mut self.region else { return };
+        if region.directory.at(Slot::SELF).is_some_and(|own| own.reported != given) {
+            region.directory.change(&me, now, |own| own.reported = given);
+        }
     }
 
     fn keep_hub(&mut self) {
@@ -129,14 +141,12 @@ impl<S: Suite> Room<S> {
         }
         let (now, me) = (self.now, self.me);
         let (profile, rank, at, delay_ms) = (self.profile(), self.rank, self.coordinate, self.delay_ms());
-        let given = self.children.with_purpose(crate::children::counts).len();
         if let Some(region) = &mut self.region {
             region.directory.change(&me, now, |own| {
                 own.profile = profile;
                 own.rank = rank;
                 own.at = Some(at);
                 own.delay_us = u32::from(delay_ms) * 1000;
-                own.reported = u8::try_from(given).unwrap_or(u8::MAX);
             });
         }
         if !self.links.is_up(&self.host) {
