@@ -31,8 +31,6 @@ const LEAVES_US: f32 = 40_000.0;
 const UNKNOWN_US: u32 = 40_000;
 /// What it costs to be a child beyond those that a member is believed to carry: others come first where they are near.
 const UNCONFIRMED_US: u32 = 60_000;
-/// After a member was cut off its children may be cut off for this long.
-const CUT: Duration = Duration::from_secs(5);
 /// A newcomer feeds others after this, where there are as many free slots as members; sooner where there are fewer.
 const PROBATION: Duration = Duration::from_secs(120);
 
@@ -506,34 +504,6 @@ impl Directory {
     /// Whether one child more is no more than it is believed to carry.
     fn is_believed_open(&self, member: &Member) -> bool {
         (member.children.len() as u32) < member.standing.believed(member.profile.children_max.into())
-    }
-
-    /// A member has lost a parent that it was placed with.
-    pub(super) fn complain(&mut self, reporter: NodeId, parent: Slot, now: Instant) {
-        let Some(of) = self.at(parent).filter(|of| parent != Slot::SELF && of.is_there()) else { return };
-        // One that is cut off itself, or has said that it gives fewer feeds, is not to blame.
-        let cut = of.cut_at.is_some_and(|at| now.since(at) < CUT);
-        if cut || of.reported > of.profile.children_max || of.node == reporter {
-            return;
-        }
-        self.change_at(parent, now, |of| of.standing.complain(reporter, now));
-    }
-
-    /// A member has said who feeds it.
-    pub(super) fn confirm(&mut self, parent: Slot, now: Instant) {
-        let children = self.confirmed(parent);
-        let changed = self.at_mut(parent).is_some_and(|of| of.standing.confirm(children, now));
-        if changed {
-            self.index(parent, now);
-        }
-    }
-
-    /// Those that say themselves that a member feeds them.
-    fn confirmed(&self, slot: Slot) -> usize {
-        let Some(member) = self.at(slot) else { return 0 };
-        let tag = member.node.tag();
-        let says = |child: &&Slot| self.at(**child).is_some_and(|of| of.said_parent == Some(tag));
-        member.children.iter().filter(says).count()
     }
 
     /// Whether a member has any slot, those kept for standbys included.

@@ -9,10 +9,13 @@ use core::time::Duration;
 
 use treehouse_wire::NodeId;
 
+use super::{Directory, Slot};
 use crate::time::Instant;
 
 /// A complaint counts for less and less, and after this for nothing.
 const FADES: Duration = Duration::from_secs(120);
+/// After a member was cut off its children may be cut off for this long.
+const CUT: Duration = Duration::from_secs(5);
 /// A complaint counts from then on, unless the member has said meanwhile that it was cut off itself.
 const SETTLES: Duration = Duration::from_secs(3);
 /// Cost of a parent by each fresh complaint beside the first, in microseconds, and at most.
@@ -97,6 +100,36 @@ impl Standing {
     /// What it costs more as a parent, in microseconds.
     pub(crate) fn loss_us(&self, now: Instant) -> f32 {
         (LOSS_US * self.weight(now)).min(LOSS_US_MAX)
+    }
+}
+
+impl Directory {
+    /// A member has lost a parent that it was placed with.
+    pub(super) fn complain(&mut self, reporter: NodeId, parent: Slot, now: Instant) {
+        let Some(of) = self.at(parent).filter(|of| parent != Slot::SELF && of.is_there()) else { return };
+        // One that is cut off itself, or has said that it gives fewer feeds, is not to blame.
+        let cut = of.cut_at.is_some_and(|at| now.since(at) < CUT);
+        if cut || of.reported > of.profile.children_max || of.node == reporter {
+            return;
+        }
+        self.change_at(parent, now, |of| of.standing.complain(reporter, now));
+    }
+
+    /// A member has said who feeds it.
+    pub(super) fn confirm(&mut self, parent: Slot, now: Instant) {
+        let children = self.confirmed(parent);
+        let changed = self.at_mut(parent).is_some_and(|of| of.standing.confirm(children, now));
+        if changed {
+            self.index(parent, now);
+        }
+    }
+
+    /// Those that say themselves that a member feeds them.
+    fn confirmed(&self, slot: Slot) -> usize {
+        let Some(member) = self.at(slot) else { return 0 };
+        let tag = member.node.tag();
+        let says = |child: &&Slot| self.at(**child).is_some_and(|of| of.said_parent == Some(tag));
+        member.children().iter().filter(says).count()
     }
 }
 
