@@ -12,7 +12,8 @@ use treehouse_sim::scenario::Scenario;
 
 /// Half the members and a minute of `reality`.
 const SETS: [(&str, &str); 4] = [("members", "50"), ("duration", "60s"), ("warmup", "20s"), ("arrivals.ramp", "10s")];
-const SIMULATED_RUNS: u32 = 9;
+/// Trees scatter: the p99 of fifty members is one member's delay, 139 to 238 ms over these runs and 151 to 180 over nine.
+const SIMULATED_RUNS: u32 = 24;
 
 fn main() {
     let arguments = Arguments::from_args();
