@@ -95,7 +95,7 @@ impl Hubs {
         }
         let mut calls = Vec::new();
         for (node, seat) in self.seats.iter().filter(|(_, seat)| seat.lost.is_none() && seat.sums.hands > 0) {
-            // Each region has its turn.
+            // Some from each of several regions; in which order is of no account to the host.
             let count = seat.sums.hands.min(wanted).min(CALLED_AT_ONCE);
             if count == 0 {
                 break;
