@@ -67,6 +67,29 @@ fn a_large_room_is_led_by_hubs() {
     assert!((151..=154).contains(&counted), "the host's count is the sum of the regions: {counted}");
 }
 
+/// A certificate must lie within its hub's lease, by clocks that do not agree.
+#[test]
+fn hubs_admit_although_their_clocks_differ_from_the_hosts() {
+    let mut world = World::new(3, Protection::Relays);
+    world.region_max = 30;
+    world.open(6);
+    world.speak(0);
+    for n in 0..120 {
+        let inside = world.inside();
+        let by = inside[world.below(inside.len())];
+        let member = world.join_by(by, 6);
+        let off = if n % 2 == 0 { 50 } else { -50 };
+        world.input(member, Input::WallClock(UnixSeconds(support::WALL.saturating_add_signed(off))));
+        world.run_for(Duration::from_millis(200));
+    }
+    world.run_for(15 * SECOND);
+    let failed = world.nodes.iter().flat_map(|node| &node.events);
+    let failed: Vec<_> = failed.filter(|(_, event)| matches!(event, Event::JoinFailed(_))).collect();
+    assert!(failed.is_empty(), "all were admitted: {failed:?}");
+    assert!(led(&world).len() >= 4, "by hubs too: {:?}", led(&world));
+    world.assert_all_hear(0, 5 * SECOND);
+}
+
 #[test]
 fn members_of_a_hub_that_dies_hear_on_and_come_to_another() {
     let mut world = regions(120, Protection::Relays, 2);

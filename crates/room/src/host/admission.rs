@@ -194,8 +194,8 @@ impl<S: Suite> Room<S> {
 
     /// Signs a certificate for a member.
     pub(crate) fn certify(&mut self, node: NodeId, role: Role, admission: u32, chain: [u8; 32]) -> Statement {
-        let certificate =
-            Certificate { node, role, admission, term: 0, issued: self.wall, expires: self.certified_until(), chain };
+        let (issued, expires) = (self.certifies_at(), self.certified_until());
+        let certificate = Certificate { node, role, admission, term: 0, issued, expires, chain };
         certificate.sign(&self.suite, &self.signer, &self.room)
     }
 
@@ -205,9 +205,14 @@ impl<S: Suite> Room<S> {
         self.certificate = Some(HeldCertificate { expires: self.certified_until(), statement, lease: None });
     }
 
+    /// When a certificate that is signed now begins: within the lease, though this hub's clock may differ from the host's.
+    fn certifies_at(&self) -> UnixSeconds {
+        self.hub().map_or(self.wall, |hub| self.wall.clamp(hub.lease.not_before, hub.lease.expires))
+    }
+
     /// When a certificate that is signed now ends.
     fn certified_until(&self) -> UnixSeconds {
-        UnixSeconds(self.wall.0.saturating_add(CERTIFICATE_SECONDS))
+        UnixSeconds(self.certifies_at().0.saturating_add(CERTIFICATE_SECONDS))
     }
 }
 

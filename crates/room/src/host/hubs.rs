@@ -29,6 +29,8 @@ const ROWS: Duration = Duration::from_secs(10);
 const CALLED: Duration = Duration::from_secs(5);
 /// Hands called from one hub at once.
 const CALLED_AT_ONCE: u32 = 8;
+/// However many hubs there are, the host leads this part of a full region itself.
+const OWN_MIN_SHARE: u64 = 10;
 /// Hubs looked at in a second.
 const LOOKS: usize = 64;
 
@@ -272,6 +274,14 @@ impl<S: Suite> Room<S> {
     /// Whether this leader is to send a joiner on.
     pub(crate) fn sends_on(&self, relays: bool) -> bool {
         let Some(region) = &self.region else { return true };
-        region.directory.len() as u64 >= u64::from(region.members_max) || !self.any_slot_free(relays)
+        region.directory.len() as u64 >= self.members_wanted() || !self.any_slot_free(relays)
+    }
+
+    /// Members from which on this leader sends joiners on and hands members over. The more hubs there are, the fewer the host
+    /// leads itself, beside the hubs: what its own members ask of it is most of what it sends.
+    pub(crate) fn members_wanted(&self) -> u64 {
+        let most = self.region.as_ref().map_or(0, |region| u64::from(region.members_max));
+        let hubs = self.acting.as_ref().map_or(0, |acting| acting.hubs.seats.len() as u64);
+        if hubs == 0 { most } else { (most / (1 + hubs / 2)).max(most / OWN_MIN_SHARE) + hubs }
     }
 }

@@ -346,12 +346,12 @@ impl<S: Suite> Room<S> {
 
     /// A region that is nearly full is split: a relay near its top is to lead the members below it.
     fn start_handover(&mut self) {
-        let now = self.now;
+        let (now, wanted) = (self.now, self.members_wanted());
         let Some(region) = &mut self.region else { return };
         if region.handover.as_ref().is_some_and(|of| of.queue.is_none() && now.since(of.since) >= ANSWER) {
             region.handover = None;
         }
-        let full = region.directory.len() as u64 * 5 >= u64::from(region.members_max) * 4;
+        let full = region.directory.len() as u64 * 5 >= wanted * 4;
         if !full || region.handover.is_some() || region.split.is_some_and(|at| now.since(at) < ANSWER) {
             return;
         }

@@ -26,8 +26,16 @@ pub(super) fn decline(bytes: &[u8]) -> &'static str {
 }
 
 /// Control messages sent, by their first byte, which is their kind.
-#[derive(Default)]
-pub(super) struct Kinds([(Option<&'static str>, u64); 32]);
+pub(super) struct Kinds([(Option<&'static str>, u64); KINDS]);
+
+/// More kinds than there are messages.
+const KINDS: usize = 64;
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Kinds([(None, 0); KINDS])
+    }
+}
 
 impl Kinds {
     /// Counts a message; whether it refuses a feed.
