@@ -203,7 +203,7 @@ impl<P: FnMut(PlayFrame, StdInstant) + Send> Driver<P> {
                 Output::Dial { peer, addresses } => self.network.dial(peer, addresses),
                 Output::Hangup { peer } => self.network.hang_up(&peer),
                 // Only hushed rooms ask for it, and those of nodes never are.
-                Output::Measure { .. } => {}
+                Output::Measure { .. } | Output::MeasureFeed { .. } => {}
                 Output::Event(event) => {
                     self.closed |= matches!(event, Event::Closed(_));
                     if self.events.put(event) {

@@ -346,7 +346,7 @@ async fn relay_that_flips(seed: u16, invite: Invite, flips: Arc<AtomicBool>) {
                     bytes[40] ^= u8::from(flips.load(Relaxed));
                     common::forward(&network, &to, lane, &bytes);
                 }
-                Output::Play(_) | Output::Event(_) | Output::Measure { .. } => {}
+                Output::Play(_) | Output::Event(_) | Output::Measure { .. } | Output::MeasureFeed { .. } => {}
             }
         }
         let wait = room.poll_timeout().map_or(FRAME, |(at, _)| at.since(now()));

@@ -80,6 +80,13 @@ pub enum Input<'a> {
         /// Which.
         peer: NodeId,
     },
+    /// The round trip to a feed, in answer to [`Output::MeasureFeed`]; for the same drivers.
+    FeedMeasured {
+        /// Which.
+        peer: NodeId,
+        /// Not below zero.
+        round_trip: Duration,
+    },
     /// Something that the user wants.
     Command(Command),
 }
@@ -130,6 +137,12 @@ pub enum Output {
     Measure {
         /// Whom.
         peers: Vec<NodeId>,
+    },
+    /// Compute the round trip to this feed, in place of a ping; for drivers of rooms that are hushed. Answered by
+    /// [`Input::FeedMeasured`] at once.
+    MeasureFeed {
+        /// Which.
+        peer: NodeId,
     },
     /// Close the link to a peer, after what was sent to it before.
     Hangup {

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use treehouse_wire::{Control, NodeId, Suite};
 
-use crate::{coordinates::Coordinate, feeds::Feed, room::Room, time::Instant};
+use crate::{api::Output, coordinates::Coordinate, feeds::Feed, room::Room, time::Instant};
 
 /// A feed's round trip is measured this often.
 const PING: Duration = Duration::from_secs(30);
@@ -36,6 +36,9 @@ impl<S: Suite> Room<S> {
         let Some(feed) = self.feeds.get_mut(&node) else { return };
         feed.pinged = Some(now);
         feed.ping_nonce = nonce;
+        if self.hushed {
+            return self.outputs.push_back(Output::MeasureFeed { peer: node });
+        }
         self.send(node, &Control::Ping { nonce });
     }
 
@@ -46,7 +49,12 @@ impl<S: Suite> Room<S> {
         let Some(sent) = feed.pinged else { return };
         // The same nonce answered twice says nothing.
         feed.ping_nonce = feed.ping_nonce.wrapping_add(1);
-        let trip = now.since(sent);
+        self.feed_measured(from, now.since(sent));
+    }
+
+    /// The round trip to a feed, pinged or computed.
+    pub(crate) fn feed_measured(&mut self, from: NodeId, trip: Duration) {
+        let Some(feed) = self.feeds.get_mut(&from) else { return };
         feed.trip_us = u32::try_from(trip.as_micros()).unwrap_or(u32::MAX);
         let position = feed.position;
         if !self.is_host() {

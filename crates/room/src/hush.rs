@@ -104,10 +104,14 @@ impl<S: Suite> Room<S> {
         if !self.is_at_rest() {
             return self.now;
         }
+        let small = self.keeps_links();
+        let stays = |peer: &NodeId| {
+            self.feeds.get(peer).is_some() || self.children.contains(peer) || small && *peer == self.registry()
+        };
         let pings = self.feeds.all.iter().map(|feed| self.ping_due(feed));
         let rest = self.now.after(REST_MAX);
-        let standby = self.standby_due().into_iter();
-        pings.chain(standby).chain(self.review_at).chain([self.status_due_at(), rest]).min().unwrap_or(rest)
+        let due = [self.standby_due(), self.review_at, self.failed_due(), self.links_due(stays)];
+        pings.chain(due.into_iter().flatten()).chain([self.status_due_at(), rest]).min().unwrap_or(rest)
     }
 
     /// When a standby is looked for again, where there is none.
@@ -119,8 +123,6 @@ impl<S: Suite> Room<S> {
 
     /// Whether there is nothing under way that housekeeping would see to in a second.
     fn is_at_rest(&self) -> bool {
-        let stays = |peer: &NodeId| self.feeds.get(peer).is_some() || self.children.contains(peer);
-        let small = self.keeps_links();
         let host_unreached = !self.links.is_up(&self.registry()) && !self.host_link_is_closed();
         self.is_in()
             && !self.is_root()
@@ -130,12 +132,10 @@ impl<S: Suite> Room<S> {
             && self.own_voice.is_none()
             && self.feeds_at_rest()
             && self.feeds.parent().is_some()
-            && self.failed.is_empty()
             && self.measuring.is_none()
             && self.reports_waiting.is_empty()
             && self.children.are_settled()
             && !host_unreached
-            && self.links.up.nodes().all(|peer| stays(&peer) || small && peer == self.registry())
     }
 
     /// Whether children have been told what their next tick would say.

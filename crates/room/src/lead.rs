@@ -100,7 +100,7 @@ impl<S: Suite> Room<S> {
     pub(crate) fn go_by_host(&mut self) {
         let host = self.host_contact();
         self.follow_leader(host.clone(), host);
-        self.host_link.asked = false;
+        self.host_link.asked = None;
     }
 
     /// Dials whom the invite names: the host, or members, who know where to go.
@@ -146,7 +146,7 @@ impl<S: Suite> Room<S> {
 
     /// Time is up for those that were dialled first, or for the one that was asked.
     pub(crate) fn entry_due(&mut self) {
-        if !self.host_link.asked {
+        if self.host_link.asked.is_none() {
             return self.dial_host_too();
         }
         self.ask_next();
@@ -154,12 +154,12 @@ impl<S: Suite> Room<S> {
 
     /// The leader that was asked does not answer, or is gone: asks the others that were named; false where there is none.
     pub(crate) fn ask_next(&mut self) -> bool {
-        let asked = self.host_link.asked;
+        let asked = self.host_link.asked.is_some();
         let Some(entry) = self.host_link.entry.as_mut().filter(|entry| asked && !entry.contacts.is_empty()) else {
             return false;
         };
         let contacts = core::mem::take(&mut entry.contacts);
-        self.host_link.asked = false;
+        self.host_link.asked = None;
         self.enter(contacts);
         true
     }
@@ -180,7 +180,9 @@ impl<S: Suite> Room<S> {
     /// Whether this peer is one of those being dialled, and the first to be reached; it is the leader from now on. The others are
     /// kept until it has answered.
     pub(crate) fn entered(&mut self, peer: &NodeId) -> bool {
-        let Some(entry) = self.host_link.entry.as_mut().filter(|_| !self.host_link.asked) else { return false };
+        let Some(entry) = self.host_link.entry.as_mut().filter(|_| self.host_link.asked.is_none()) else {
+            return false;
+        };
         let Some(at) = entry.contacts.iter().position(|contact| contact.node == *peer) else { return false };
         let leader = entry.contacts.swap_remove(at);
         if !entry.contacts.is_empty() {
@@ -219,7 +221,7 @@ impl<S: Suite> Room<S> {
         if from != self.registry() || self.is_host() {
             return self.not_my_leader(from);
         }
-        self.host_link.asked = false;
+        self.host_link.asked = None;
         let entry = self.host_link.entry.get_or_insert_default();
         entry.redirects = entry.redirects.saturating_add(1);
         if entry.redirects > REDIRECTS_MAX {

@@ -31,7 +31,7 @@
 //!             Output::Send { .. } | Output::Forward { .. } => { /* write to a link */ }
 //!             Output::Play(_frame) => { /* to the jitter buffer */ }
 //!             Output::Event(_event) => { /* show it */ }
-//!             Output::Measure { .. } => { /* only hushed rooms, in simulators, ask for it */ }
+//!             Output::Measure { .. } | Output::MeasureFeed { .. } => { /* only hushed rooms, in simulators, ask for it */ }
 //!         }
 //!     }
 //!     // 2. Wait for the network, the user, or the time that it names, whatever comes first.
@@ -72,6 +72,7 @@ mod links;
 mod measure;
 mod media;
 mod member;
+mod paging;
 mod place;
 mod region;
 mod rng;

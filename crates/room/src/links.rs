@@ -58,8 +58,8 @@ impl Bucket {
 pub(crate) struct Link {
     control: Bucket,
     media: Bucket,
-    /// The last time that the link served a purpose.
-    pub(crate) used: Instant,
+    /// Since when the link was seen to serve nothing.
+    unused: Option<Instant>,
     /// Packets may be under way from a feed that was given up; until then they accuse nobody.
     pub(crate) media_grace: Instant,
     /// Since when packets come that were not asked for, although the peer was told.
@@ -144,7 +144,7 @@ impl<S: Suite> Room<S> {
         let now = self.now;
         let full = Bucket { full_at: now };
         let link =
-            Link { control: full, media: full, used: now, media_grace: now, unsolicited: None, state_asked: None };
+            Link { control: full, media: full, unused: None, media_grace: now, unsolicited: None, state_asked: None };
         self.links.up.insert(peer, link);
         self.is_there(peer);
         self.host_link_up(peer);
@@ -210,7 +210,7 @@ impl<S: Suite> Room<S> {
     pub(crate) fn unsolicited(&mut self, peer: NodeId) {
         let now = self.now;
         // The first packets of a leader may overtake its words that this node is admitted.
-        if self.host_link.asked && peer == self.registry() {
+        if self.host_link.asked.is_some() && peer == self.registry() {
             return;
         }
         let Some(link) = self.links.get(&peer).filter(|link| link.media_grace <= now) else { return };
@@ -234,12 +234,22 @@ impl<S: Suite> Room<S> {
             let in_use = self.is_link_in_use(&peer);
             let Some(link) = self.links.get(&peer) else { continue };
             if in_use {
-                link.used = now;
-            } else if now.since(link.used) >= UNUSED {
+                link.unused = None;
+            } else if now.since(*link.unused.get_or_insert(now)) >= UNUSED {
                 self.host_link_closes(&peer);
                 self.hang_up(peer, Farewell::Unused);
             }
         }
+    }
+
+    /// When there is something to note of a link, or one to close, if its peer is not among those that stay.
+    pub(crate) fn links_due(&self, stays: impl Fn(&NodeId) -> bool) -> Option<Instant> {
+        let due = |(peer, link): (&NodeId, &Link)| match (stays(peer), link.unused) {
+            (true, None) => None,
+            (false, Some(since)) if !(*peer == self.registry() && self.needs_host_link()) => Some(since.after(UNUSED)),
+            _ => Some(self.now),
+        };
+        self.links.up.iter().filter_map(due).min()
     }
 
     fn is_link_in_use(&self, peer: &NodeId) -> bool {

@@ -40,6 +40,8 @@ const LINKS_KEPT: u32 = 64;
 const ANSWER: Duration = Duration::from_secs(3);
 /// A review that could not be asked for is tried again after this.
 const REVIEW_AGAIN: Duration = Duration::from_secs(60);
+/// A member that its leader can page looks again after this whether it still can.
+const REVIEW_UNPAGED: Duration = Duration::from_secs(60);
 
 /// That this node belongs to the room, as it shows it to others.
 #[derive(Debug)]
@@ -61,8 +63,8 @@ pub(crate) struct HostLink {
     admitted: Option<Instant>,
     /// The next wait, in milliseconds.
     redial_ms: u16,
-    /// The last request for admission or return, to send it once a link.
-    pub(crate) asked: bool,
+    /// When admission or return was asked for, until that is answered: it is sent once a link.
+    pub(crate) asked: Option<Instant>,
     lost: bool,
     /// Closed because it was of no use.
     pub(crate) closed: bool,
@@ -70,6 +72,10 @@ pub(crate) struct HostLink {
     pub(crate) direct: bool,
     /// It has had a hub for a leader: one that led it before may still answer.
     pub(crate) led_by_hub: bool,
+    /// It has had its hand up: the registry may not know yet that it is down.
+    pub(crate) raised: bool,
+    /// The leader has called it for a better place.
+    pub(crate) paged: bool,
     status_at: Instant,
 }
 
@@ -81,9 +87,11 @@ impl HostLink {
             entry: None,
             direct: false,
             led_by_hub: false,
+            raised: false,
+            paged: false,
             admitted: None,
             redial_ms: REDIAL_MIN_MS,
-            asked: false,
+            asked: None,
             lost: false,
             closed: false,
             status_at: Instant::ZERO,
@@ -153,15 +161,15 @@ impl<S: Suite> Room<S> {
             }
             (_, None) => return,
         };
-        self.host_link.asked = true;
+        self.host_link.asked = Some(self.now);
         self.send(self.registry(), &message);
     }
 
     pub(crate) fn admitted(&mut self, from: NodeId, admitted: Admitted) {
-        if from != self.registry() || self.is_host() || !self.host_link.asked {
+        if from != self.registry() || self.is_host() || self.host_link.asked.is_none() {
             return self.not_my_leader(from);
         }
-        self.host_link.asked = false;
+        self.host_link.asked = None;
         // One that says goodbye is no member any more, and has nothing to say to its host.
         if self.is_leaving() {
             return;
@@ -193,7 +201,9 @@ impl<S: Suite> Room<S> {
         self.timers.disarm(Timer::Admission);
         self.status_due = true;
         if !first {
-            self.send_hand();
+            if self.host_link.raised {
+                self.send_hand();
+            }
             // First what this member has, or it would be placed as if it had nothing.
             self.send_status();
             self.ask_review();
@@ -229,7 +239,7 @@ impl<S: Suite> Room<S> {
         if from != self.registry() || self.is_host() {
             return self.not_my_leader(from);
         }
-        self.host_link.asked = false;
+        self.host_link.asked = None;
         // A member that is refused its return may try its invite again, once the certificate is out of the way.
         if self.certificate.is_some() && refusal == Refusal::Expired {
             self.certificate = None;
@@ -255,7 +265,7 @@ impl<S: Suite> Room<S> {
         if self.ask_next() {
             return;
         }
-        self.host_link.asked = false;
+        self.host_link.asked = None;
         if self.host_link.closed {
             return;
         }
@@ -303,7 +313,7 @@ impl<S: Suite> Room<S> {
             || self.phase != Phase::In
             || self.keeps_links()
             || self.placed == 0
-            || self.host_link.asked
+            || self.host_link.asked.is_some()
             || self.host_link.entry.is_some()
             || self.region.is_some()
             || asked(self.sought)
@@ -329,10 +339,15 @@ impl<S: Suite> Room<S> {
         if self.cut_since.is_some() || self.is_host() || self.review_at.is_none_or(|at| at > now) {
             return;
         }
+        if !self.host_link.paged && self.can_be_paged() {
+            self.review_at = Some(now.after(REVIEW_UNPAGED));
+            return;
+        }
         if !self.links.is_up(&self.registry()) {
             return self.call_host();
         }
         self.review_at = Some(now.after(REVIEW_AGAIN));
+        self.host_link.paged = false;
         self.sought = Some(now);
         self.send(self.registry(), &Control::Seek { failed: List::default(), review: true });
     }
@@ -363,7 +378,9 @@ impl<S: Suite> Room<S> {
             return;
         }
         let now = self.now;
-        if self.certificate_ends_soon() && !self.host_link.asked && self.links.is_up(&self.registry()) {
+        // What was asked may have been lost with a link that another took the place of.
+        let asks = self.host_link.asked.map_or(self.certificate_ends_soon(), |at| now.since(at) >= ANSWER);
+        if asks && self.links.is_up(&self.registry()) {
             self.ask_admission();
         }
         if now >= self.status_due_at() {

@@ -16,6 +16,7 @@ use crate::{
     coordinates::Coordinate,
     feeds::{Aim, FEEDS_MAX, Feed, Phase},
     room::Room,
+    time::Instant,
 };
 
 /// The host is asked for a place this often at most.
@@ -375,6 +376,11 @@ impl<S: Suite> Room<S> {
             self.failed.retain(|(_, at)| now.since(*at) < FAILED);
             self.failed.shrink_to_fit();
         }
+    }
+
+    /// When the next of those may be tried again.
+    pub(crate) fn failed_due(&self) -> Option<Instant> {
+        self.failed.iter().map(|(_, at)| at.after(FAILED)).min()
     }
 
     pub(crate) fn has_failed(&self, node: &NodeId) -> bool {

@@ -248,6 +248,7 @@ impl<S: Suite> Room<S> {
             Input::Measured(trips) => self.trips(trips),
             Input::FeedSilent { peer } => self.feed_silent(peer),
             Input::FeedHeard { peer } => self.heard(peer),
+            Input::FeedMeasured { peer, round_trip } => self.feed_measured(peer, round_trip),
             Input::Command(command) => return self.command(command),
         }
         Ok(())
@@ -353,6 +354,7 @@ impl<S: Suite> Room<S> {
             Control::HubStatus { members, spare, hands } => self.hub_status(from, Sums { members, spare, hands }),
             Control::Hubs(rows) => self.hub_rows(from, &rows),
             Control::HandsWanted { count } => self.hands_wanted(from, count),
+            Control::Page { path } => self.paged(from, &path),
         }
     }
 

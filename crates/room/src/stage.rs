@@ -48,6 +48,7 @@ impl<S: Suite> Room<S> {
         let key = MediaKey(self.suite.public_key(&signer));
         let claim = MediaClaim::sign(&self.suite, &self.signer, &self.room, &self.me, key);
         self.own_voice = Some(Box::new(OwnVoice::new(signer, claim)));
+        self.host_link.raised = true;
         self.send_hand();
         if self.is_host() {
             let me = self.me;

@@ -480,6 +480,11 @@ pub enum Control {
         /// How many at most.
         count: u8,
     },
+    /// From a leader down the tree to one of its members that has no link to it, which is to come for a better place.
+    Page {
+        /// The nodes that it still has to pass, the member last; empty for the member itself.
+        path: List<NodeTag, PATH_MAX>,
+    },
 }
 
 impl Control {

@@ -62,7 +62,7 @@ fn exchange(now: Instant, rooms: &mut [Room<Cheap>; 2]) -> u32 {
                 Output::Forward { packet, .. } => rooms[other].handle_input(now, Input::Media { from: me, packet }),
                 Output::Hangup { .. } => rooms[other].handle_input(now, Input::LinkDown { peer: me }),
                 // Only a simulator's rooms ask for it.
-                Output::Measure { .. } => Ok(()),
+                Output::Measure { .. } | Output::MeasureFeed { .. } => Ok(()),
                 Output::Play(_) => {
                     played += 1;
                     Ok(())

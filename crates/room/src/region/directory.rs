@@ -87,6 +87,8 @@ pub(crate) struct Member {
     /// When a better place was seen for it, and how often it was looked at.
     pub(crate) gain_seen: Option<Instant>,
     pub(crate) reviews: u8,
+    /// When it is looked at next.
+    pub(crate) review_at: Option<Instant>,
     pub(crate) hand: Option<MediaClaim>,
     /// It belongs to the host itself, and is handed over to nobody.
     pub(crate) direct: bool,
@@ -165,6 +167,7 @@ impl Member {
             offered_at: None,
             gain_seen: None,
             reviews: 0,
+            review_at: None,
             hand: None,
             direct: false,
             doubted: false,

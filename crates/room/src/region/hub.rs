@@ -37,6 +37,8 @@ const HUB_CHILDREN_MIN: u8 = 4;
 const ANSWER: Duration = Duration::from_secs(10);
 /// The host is asked for a lease again after this.
 const ASK_LEASE: Duration = Duration::from_secs(10);
+/// Members that were taken over are looked at for a better place after this, and a minute.
+const REVIEWED: Duration = Duration::from_secs(30);
 /// The sums are told again after this even if nothing changed.
 const TELL: Duration = Duration::from_secs(30);
 
@@ -361,7 +363,10 @@ impl<S: Suite> Room<S> {
         }
         let co_root = self.state.head().and_then(|head| head.co_root);
         let stage = self.state.stage();
-        let fits = |member: &Member| Some(member.node) != co_root && stage.get(&member.node).is_none();
+        // Nor one with a raised hand, which would be lost between the two regions that it belongs to then.
+        let fits = |member: &Member| {
+            Some(member.node) != co_root && stage.get(&member.node).is_none() && member.hand.is_none()
+        };
         let Some(node) = region.directory.to_lead(now, fits) else { return };
         let Some(contact) = region.directory.get(&node).map(Member::contact) else { return };
         region.handover = Some(Box::new(Handover { node, since: now, lease: None, offered: false, queue: None }));
@@ -539,6 +544,9 @@ impl super::Directory {
         member.at = status.position.map(|at| crate::coordinates::Coordinate::from_wire(&at));
         self.insert(member, now);
         let Some(slot) = self.slot(&node) else { return };
+        // Not all at once.
+        let review = now.after(REVIEWED + Duration::from_secs(u64::from(slot.0 % 64)));
+        self.change_at(slot, now, |member| member.review_at = Some(review));
         let slot_of = |of: &Self, tag: Option<treehouse_wire::NodeTag>| tag.and_then(|tag| of.slot_of_tag(tag));
         self.set_parent(slot, slot_of(self, status.parent), now);
         self.set_standby(slot, slot_of(self, status.standby), now);

@@ -1,4 +1,5 @@
-//! What members were to do and have not: take a slot that is reserved for them, answer an offer, be heard of.
+//! What members were to do and have not: take a slot that is reserved for them, answer an offer, be heard of; and whose place is to
+//! be looked at again.
 //!
 //! Each member stands in one queue under the time at which something is overdue next. A registry looks at those whose time has
 //! come, and never walks over all of its members.
@@ -16,7 +17,7 @@ impl Member {
         };
         let placed = self.placed_at.map(|at| at.after(super::RESERVED));
         let offered = self.offered_at.map(|at| at.after(super::ANSWER));
-        [presence, placed, offered].into_iter().flatten().min()
+        [presence, placed, offered, self.review_at].into_iter().flatten().min()
     }
 }
 

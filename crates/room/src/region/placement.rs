@@ -44,7 +44,9 @@ const CONFIRM_S: u16 = 10;
 const CONFIRM_MAX: Duration = Duration::from_secs(90);
 /// A place is looked at again after this at first, doubling up to the other, in seconds.
 const REVIEW_S: u16 = 20;
-const REVIEW_MAX_S: u16 = 640;
+const REVIEW_MAX_S: u16 = 80;
+/// A member that was called for a better place is called again after this, in seconds.
+const CALL_AGAIN_S: u16 = 60;
 /// Round trips remembered for a member.
 const TRIPS_MAX: usize = 12;
 
@@ -433,16 +435,47 @@ impl<S: Suite> Room<S> {
 
     /// Looks whether there is a better place for a member. It moves once a gain was seen twice, and by measurement.
     fn review(&mut self, node: NodeId) {
+        if self.sees_gain(&node) { self.offer_candidates(node) } else { self.place(node, false) }
+    }
+
+    /// Whether there is a better place for a member, and was some time ago already.
+    fn sees_gain(&mut self, node: &NodeId) -> bool {
         let now = self.now;
-        let gains = self.with_view(&node, |view| view.gain().is_some()).unwrap_or(false);
-        let seen = self.change_member(&node, |member| {
+        let gains = self.with_view(node, |view| view.gain().is_some()).unwrap_or(false);
+        let seen = self.change_member(node, |member| {
             let seen = member.gain_seen.filter(|at| now.since(*at) < CONFIRM_MAX);
             member.gain_seen = if gains { Some(seen.unwrap_or(now)) } else { None };
             member.reviews = if gains { 0 } else { member.reviews.saturating_add(1) };
             seen
         });
         let confirmed = seen.flatten().is_some_and(|at| now.since(at) >= Duration::from_secs(u64::from(CONFIRM_S) - 1));
-        if gains && confirmed { self.offer_candidates(node) } else { self.place(node, false) }
+        gains && confirmed
+    }
+
+    /// Looks at a member's place again, although it has not asked, and calls it where there is a better one.
+    fn review_due(&mut self, node: NodeId) {
+        let Some(member) = self.region.as_ref().and_then(|region| region.directory.get(&node)) else { return };
+        // A root stays where it is.
+        let is_root = self.state.head().is_some_and(|state| state.co_root == Some(node));
+        let settled = member.placed_at.is_none() && member.offered_at.is_none() && member.is_there() && !is_root;
+        // It is fed by somebody who is not of this region.
+        let strays = member.parent().is_none();
+        let calls = settled && (self.sees_gain(&node) || strays);
+        let after_s = self.with_view(&node, |view| if calls { CALL_AGAIN_S } else { self.review_s(view) });
+        self.review_after(&node, after_s.unwrap_or(REVIEW_S));
+        if !calls {
+            return;
+        }
+        match self.links.is_up(&node) {
+            true if strays => self.place(node, false),
+            true => self.offer_candidates(node),
+            false => self.page(&node),
+        }
+    }
+
+    fn review_after(&mut self, node: &NodeId, after_s: u16) {
+        let at = self.now.after(Duration::from_secs(after_s.into()));
+        self.change_member(node, |member| member.review_at = Some(at));
     }
 
     /// Assigns parent, standby and spares; where no slot is free the member keeps asking.
@@ -461,7 +494,7 @@ impl<S: Suite> Room<S> {
         };
         let Some(region) = &mut self.region else { return };
         let directory = &mut region.directory;
-        directory.change(&node, now, |member| {
+        let reviewed = directory.change(&node, now, |member| {
             let moved = member.parent() != Some(choice.parent);
             member.counter = placement.counter;
             member.delay_us = choice.delay_us;
@@ -475,6 +508,7 @@ impl<S: Suite> Room<S> {
             if !member.is_relay() {
                 member.rank = placement.rank;
             }
+            !moved && member.review_at.is_some()
         });
         directory.set_parent(slot, Some(choice.parent), now);
         directory.set_standby(slot, choice.standby, now);
@@ -482,6 +516,10 @@ impl<S: Suite> Room<S> {
             directory.set_parent(leaf, Some(slot), now);
         }
         directory.index(slot, now);
+        if reviewed == Some(false) {
+            let after_s = self.with_view(&node, |view| self.review_s(view));
+            self.review_after(&node, after_s.unwrap_or(REVIEW_S));
+        }
         self.send(node, &Control::Placement(Box::new(placement)));
     }
 
@@ -501,7 +539,7 @@ impl<S: Suite> Room<S> {
         })
     }
 
-    /// When a member is to ask again whether there is a better place.
+    /// When a member's place is to be looked at again.
     fn review_s(&self, view: &View<'_>) -> u16 {
         let member = view.member;
         if member.gain_seen.is_some() {
@@ -528,7 +566,7 @@ impl<S: Suite> Room<S> {
         self.settle_doubts();
         let Some(region) = &mut self.region else { return };
         region.directory.age(now);
-        let (mut unplaced, mut silent, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut unplaced, mut silent, mut gone, mut due) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for slot in region.directory.overdue(now) {
             let Some(member) = region.directory.at(slot) else { continue };
             if member.placed_at.is_some_and(|at| now.since(at) > RESERVED) {
@@ -536,6 +574,9 @@ impl<S: Suite> Room<S> {
             }
             if member.offered_at.is_some_and(|at| now.since(at) > ANSWER) {
                 silent.push(member.node);
+            }
+            if member.review_at.is_some_and(|at| at <= now) {
+                due.push(member.node);
             }
             match member.presence {
                 Presence::Lost(at) if now.since(at) >= super::LOST => gone.push(member.node),
@@ -556,6 +597,9 @@ impl<S: Suite> Room<S> {
         }
         for node in gone {
             self.forget_member(node, false);
+        }
+        for node in due {
+            self.review_due(node);
         }
     }
 

@@ -504,6 +504,7 @@ impl<S: Suite> World<S> {
         match output {
             Output::Dial { peer, addresses } => self.dial(ix, peer, &addresses),
             Output::Measure { peers } => self.measure(ix, &peers),
+            Output::MeasureFeed { peer } => self.measure_feed(ix, peer),
             Output::Hangup { peer } => self.hang_up(ix, peer),
             Output::Send { to, bytes } => {
                 if let Some((peer, link, at)) = self.transit(ix, &to, 4) {
@@ -539,6 +540,15 @@ impl<S: Suite> World<S> {
                 }
                 self.nodes[ix].events.push((self.now, event));
             }
+        }
+    }
+
+    /// What a ping would have brought.
+    fn measure_feed(&mut self, ix: Ix, peer: NodeId) {
+        let target = (0..self.nodes.len()).find(|of| self.is_alive(*of) && self.nodes[*of].id == peer);
+        let round_trip = target.map(|target| self.delay(ix, target) * 2);
+        if let (Some(round_trip), Some(room)) = (round_trip, &mut self.nodes[ix].room) {
+            room.handle_input(self.now, Input::FeedMeasured { peer, round_trip }).expect("it can be told");
         }
     }
 

@@ -234,6 +234,8 @@ fn leading() -> Vec<(&'static str, Control)> {
         ),
         ("records", Control::Records(List::truncated([record]))),
         ("hands wanted", Control::HandsWanted { count: 8 }),
+        ("page", Control::Page { path: List::truncated([node(4).tag(), node(5).tag()]) }),
+        ("page, arrived", Control::Page { path: List::default() }),
         ("hub status", Control::HubStatus { members: 2500, spare: 300, hands: 2 }),
         ("hubs", Control::Hubs(List::truncated([HubRow { contact: contact(2), members: 2500, spare: 300 }]))),
     ]

@@ -124,6 +124,7 @@ impl<S: Suite> Treehouse<S> {
         match output {
             Output::Dial { peer, addresses } => self.dial(net, node, peer, &addresses),
             Output::Measure { peers } => self.measure(net, node, &peers),
+            Output::MeasureFeed { peer } => self.measure_feed(net, node, peer),
             Output::Hangup { peer } => {
                 if let Some(peer) = self.index.get(&peer) {
                     net.disconnect(node, *peer);

@@ -58,6 +58,17 @@ impl<S: Suite> Treehouse<S> {
         }
     }
 
+    /// Tells a room what a ping to one of its feeds would bring.
+    pub(super) fn measure_feed(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeId) {
+        let Some(at) = self.index.get(&peer).copied() else { return };
+        let (_, trip_us) = net.measure(node, at, true, 1, PING_BYTES);
+        let now = Instant::from_micros(net.now_us());
+        if let (Some(trip_us), Some(room)) = (trip_us, self.room_mut(node)) {
+            // It is never refused.
+            let _ = room.handle_input(now, Input::FeedMeasured { peer, round_trip: Duration::from_micros(trip_us) });
+        }
+    }
+
     /// Whether a node has measured another so lately that it would still have a link to it.
     pub(super) fn has_measured(&self, now_us: u64, node: NodeIx, peer: NodeIx) -> bool {
         self.member(node).is_some_and(|of| now_us < of.measured_until_us && of.measured.contains(&peer))
