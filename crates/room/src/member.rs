@@ -40,6 +40,8 @@ const LINKS_KEPT: u32 = 64;
 const ANSWER: Duration = Duration::from_secs(3);
 /// A review that could not be asked for is tried again after this.
 const REVIEW_AGAIN: Duration = Duration::from_secs(60);
+/// A member asks after this although it could be paged: its leader may not know the way to it.
+const REVIEW_MAX: Duration = Duration::from_secs(150);
 /// A member that its leader can page looks again after this whether it still can.
 const REVIEW_UNPAGED: Duration = Duration::from_secs(60);
 
@@ -339,7 +341,8 @@ impl<S: Suite> Room<S> {
         if self.cut_since.is_some() || self.is_host() || self.review_at.is_none_or(|at| at > now) {
             return;
         }
-        if !self.host_link.paged && self.can_be_paged() {
+        let lately = self.sought.is_some_and(|at| now.since(at) < REVIEW_MAX);
+        if !self.host_link.paged && lately && self.can_be_paged() {
             self.review_at = Some(now.after(REVIEW_UNPAGED));
             return;
         }

@@ -527,7 +527,7 @@ impl Directory {
     }
 
     /// Whether a member can feed others now.
-    fn may_feed(&self, slot: Slot, member: &Member) -> bool {
+    pub(super) fn may_feed(&self, slot: Slot, member: &Member) -> bool {
         let placed = slot == Slot::SELF || member.parent.is_some();
         placed && member.is_there() && !member.doubted && member.is_capable() && !member.leads
     }

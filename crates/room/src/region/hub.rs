@@ -68,6 +68,8 @@ pub(crate) struct Hub {
     next: u32,
     /// Who led its members before.
     before: NodeId,
+    /// When that one last handed members over.
+    taken_over: Instant,
     /// Members came that do not know yet who leads them.
     flood: bool,
     pub(crate) rows: Vec<HubRow>,
@@ -261,6 +263,7 @@ impl<S: Suite> Room<S> {
             charter,
             host,
             before: from,
+            taken_over: self.now,
             flood: true,
             rows: Vec::new(),
             told: None,
@@ -272,14 +275,29 @@ impl<S: Suite> Room<S> {
             // The answer to who offered it; the host hears it below.
             self.send(from, &Control::HubStatus { members: 0, spare: 0, hands: 0 });
         }
+        self.go_below_the_roots();
         self.keep_hub();
         self.tell_sums(true);
+    }
+
+    /// Hubs belong right below the roots, since all their regions hang from them: the host places them, whoever led them before.
+    fn go_below_the_roots(&mut self) {
+        let Some(host) = self.hub().map(|hub| Contact { node: self.host, addresses: hub.host.clone() }) else { return };
+        if self.registry() != host.node {
+            self.follow_leader(host.clone(), host);
+            self.host_link.asked = None;
+            if self.links.is_up(&self.host) {
+                self.ask_admission();
+            }
+        }
     }
 
     /// The link to the host, or to a hub, is for the talk between leaders.
     pub(crate) fn needs_hub_link(&self, peer: &NodeId) -> bool {
         let Some(region) = &self.region else { return false };
+        let takes_over = |hub: &Hub| hub.before == *peer && self.now.since(hub.taken_over) < ANSWER;
         region.hub.is_some() && *peer == self.host
+            || region.hub.as_deref().is_some_and(takes_over)
             || region.handover.as_ref().is_some_and(|handover| handover.node == *peer)
             || self.acting.as_ref().is_some_and(|acting| acting.hubs.contains(peer))
     }
@@ -447,7 +465,8 @@ impl<S: Suite> Room<S> {
         let Some(region) = self.region.as_mut().filter(|region| region.hub.is_some()) else {
             return self.offended(from, Offence::OutOfRole);
         };
-        if from != registry && from != host {
+        let before = region.hub.as_deref().map(|hub| hub.before);
+        if from != registry && from != host && Some(from) != before {
             return self.offended(from, Offence::OutOfRole);
         }
         for record in records.into_vec() {
@@ -457,7 +476,7 @@ impl<S: Suite> Room<S> {
             region.directory.adopt(record, now);
         }
         if let Some(hub) = region.hub.as_deref_mut() {
-            hub.flood = true;
+            (hub.flood, hub.taken_over) = (true, now);
         }
     }
 }

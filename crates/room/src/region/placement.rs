@@ -109,8 +109,39 @@ impl View<'_> {
         !self.member.avoids(&of.node, self.now) && above.all(carries)
     }
 
-    /// The best way to be fed: a free slot, or that of a leaf.
+    /// The best way to be fed: a free slot, or that of a leaf; for a hub, that of any other at a root too.
     fn ways(&self, open: &[(u32, Slot)]) -> Option<Way> {
+        let way = self.way_of_any(open);
+        let at_root = if self.member.leads { self.way_at_a_root() } else { None };
+        way.into_iter().chain(at_root).min_by_key(|way| way.score_us)
+    }
+
+    /// A hub's whole region hangs from it, so the slots at the roots are for hubs first.
+    fn way_at_a_root(&self) -> Option<Way> {
+        let roots = [Some(Slot::SELF), self.co_root].into_iter().flatten();
+        let ways = roots.filter_map(|root| {
+            let of = self.directory.at(root)?;
+            if !self.fits(root, of) || !self.is_sound(root, of) || !self.directory.may_feed(root, of) {
+                return None;
+            }
+            let is_free = self.directory.open_slots_of(of) > 0;
+            let adopts = if is_free { None } else { Some(self.gives_way_at(of)?) };
+            Some(Way { score_us: self.directory.score_us(root, self.member, self.now)?, parent: root, adopts })
+        });
+        ways.min_by_key(|way| way.score_us)
+    }
+
+    /// The child of a root that a hub would adopt: one that leads nobody and may come behind it in the order, with the fewest children.
+    fn gives_way_at(&self, root: &Member) -> Option<Slot> {
+        let rank = Rank { depth: root.rank.depth.saturating_add(1), admission: self.member.admission };
+        let children = root.children().iter().filter_map(|slot| Some((*slot, self.directory.at(*slot)?)));
+        let others = children.filter(|(slot, of)| {
+            *slot != self.slot && !of.leads && of.placed_at.is_none() && (!of.is_relay() || of.rank > rank)
+        });
+        others.min_by_key(|(slot, of)| (of.is_relay(), of.children().len(), *slot)).map(|(slot, _)| slot)
+    }
+
+    fn way_of_any(&self, open: &[(u32, Slot)]) -> Option<Way> {
         let free = open.first().map(|(score_us, parent)| Way { score_us: *score_us, parent: *parent, adopts: None });
         let ripe = self.member.proven;
         if !self.member.is_trusted(self.now) || !ripe && free.is_some() {
