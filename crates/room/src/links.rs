@@ -68,6 +68,13 @@ pub(crate) struct Link {
     pub(crate) state_asked: Option<Instant>,
 }
 
+impl Link {
+    /// Whether the peer may send another packet now.
+    pub(crate) fn may_send_media(&mut self, now: Instant) -> bool {
+        self.media.take(now, MEDIA)
+    }
+}
+
 /// All peers that this node has or wants a connection to.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
@@ -198,11 +205,6 @@ impl<S: Suite> Room<S> {
     /// Whether a peer may send another control message now; `None` where it is not connected.
     pub(crate) fn may_send_control(&mut self, peer: &NodeId) -> Option<bool> {
         self.links.get(peer).map(|link| link.control.take(self.now, CONTROL))
-    }
-
-    /// Whether a peer may send another packet now; `None` where it is not connected.
-    pub(crate) fn may_send_media(&mut self, peer: &NodeId) -> Option<bool> {
-        self.links.get(peer).map(|link| link.media.take(self.now, MEDIA))
     }
 
     /// Packets came that nobody asked for. A peer whose other connection to this node outlived a cut may not know that

@@ -34,14 +34,14 @@ enum Via {
 
 impl<S: Suite> Room<S> {
     pub(crate) fn media(&mut self, from: NodeId, bytes: Bytes) -> Result<(), RoomError> {
-        match self.may_send_media(&from) {
-            None => return Ok(()),
-            Some(true) => {}
-            Some(false) => {
-                self.offended(from, Offence::Flood);
-                return Ok(());
-            }
+        let now = self.now;
+        let Some(link) = self.links.get(&from) else { return Ok(()) };
+        if !link.may_send_media(now) {
+            self.offended(from, Offence::Flood);
+            return Ok(());
         }
+        // Looked up once: most packets are asked for.
+        let was_unsolicited = link.unsolicited.is_some();
         let packet = match Packet::parse(bytes) {
             Ok(packet) => packet,
             Err(error) => {
@@ -58,7 +58,7 @@ impl<S: Suite> Room<S> {
             }
             return Ok(());
         };
-        if let Some(link) = self.links.get(&from) {
+        if was_unsolicited && let Some(link) = self.links.get(&from) {
             link.unsolicited = None;
         }
         self.heard(from);

@@ -224,6 +224,12 @@ impl<S: Suite> Treehouse<S> {
             Event::Admitted { .. } => self.admitted(net, node),
             Event::JoinFailed(_) => self.join_failed(net, node),
             Event::Closed(_) => net.gone(node),
+            // All look at one copy, which the processor's cache then holds.
+            Event::Stage(_) => {
+                if let Some(room) = self.members[node.index()].as_mut().and_then(|member| member.room.as_deref_mut()) {
+                    room.share(&mut self.pool);
+                }
+            }
             Event::Feeds { parent, depth, .. } => {
                 if let Some(member) = self.member_mut(node) {
                     member.depth = parent.map(|_| *depth);
