@@ -231,9 +231,12 @@ impl<S: Suite> Room<S> {
     pub(crate) fn close_unused_links(&mut self) {
         let now = self.now;
         self.links.forget_shunned(now);
-        let peers: Vec<NodeId> = self.links.up.nodes().collect();
-        for peer in peers {
-            let in_use = self.is_link_in_use(&peer);
+        // Of most nothing is to be noted.
+        let noted = |(peer, link): (&NodeId, &Link)| {
+            let in_use = self.is_link_in_use(peer);
+            (!in_use || link.unused.is_some()).then_some((*peer, in_use))
+        };
+        for (peer, in_use) in self.links.up.iter().filter_map(noted).collect::<Vec<_>>() {
             let Some(link) = self.links.get(&peer) else { continue };
             if in_use {
                 link.unused = None;
