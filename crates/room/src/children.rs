@@ -327,7 +327,7 @@ impl<S: Suite> Room<S> {
         if self.feeds.get(&from).is_some() {
             // The parent ends it: as good as a decline.
             self.event(crate::api::Event::Suspected { peer: from, reason: crate::api::Suspicion::LinkDown });
-            self.feed_failed(from);
+            self.feed_declined(from);
         }
         self.stage_links.remove_listener(&from);
         self.child_gone(from);

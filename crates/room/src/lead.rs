@@ -139,7 +139,10 @@ impl<S: Suite> Room<S> {
         if hubs.is_empty() || entry.redirects == 0 {
             self.dial_host_too();
         } else {
-            self.timers.arm(Timer::Entry, self.now.after(HEAD_START));
+            // The host that has sent this node on is asked again only when none of them answers.
+            let names_host = entry.contacts.iter().any(|contact| contact.node == self.host);
+            let wait = if names_host { HEAD_START } else { UNANSWERED };
+            self.timers.arm(Timer::Entry, self.now.after(wait));
         }
         hubs.iter().for_each(|contact| self.dial(contact));
     }
@@ -147,9 +150,25 @@ impl<S: Suite> Room<S> {
     /// Time is up for those that were dialled first, or for the one that was asked.
     pub(crate) fn entry_due(&mut self) {
         if self.host_link.asked.is_none() {
+            self.name_host_at_last();
             return self.dial_host_too();
         }
         self.ask_next();
+    }
+
+    /// None of the leaders that the host has named is reached: they may have died with their links up. Now it is the host that is
+    /// to admit.
+    fn name_host_at_last(&mut self) {
+        let host = self.host;
+        let Some(entry) = &mut self.host_link.entry else { return };
+        let named = entry.contacts.iter().any(|contact| contact.node == host);
+        if let Some(contact) = entry.host.clone().filter(|of| !named && of.node == host) {
+            entry.redirects = REDIRECTS_MAX;
+            entry.contacts.push(contact);
+            if self.links.is_up(&host) {
+                self.host_link_up(host);
+            }
+        }
     }
 
     /// The leader that was asked does not answer, or is gone: asks the others that were named; false where there is none.
@@ -245,7 +264,7 @@ impl<S: Suite> Room<S> {
             contacts = vec![host];
         }
         contacts.retain(|contact| {
-            contact.node != me && !self.links.is_shunned(&contact.node, now) && !self.has_failed(&contact.node)
+            contact.node != me && !self.links.is_shunned(&contact.node, now) && !self.is_lost(&contact.node)
         });
         if !contacts.is_empty() {
             return self.enter(contacts);
@@ -255,6 +274,10 @@ impl<S: Suite> Room<S> {
             return self.join_failed(JoinFailure::BadAnswer);
         }
         self.go_by_host();
+        // It knows no leader but one that is lost. Who hears nothing is placed by the host itself.
+        if self.cut_since.is_some() && self.links.is_up(&self.host) {
+            return self.ask_admission();
+        }
         self.redial_later();
     }
 

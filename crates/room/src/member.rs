@@ -186,6 +186,8 @@ impl<S: Suite> Room<S> {
         if certificate.node != self.me {
             return self.join_failed(JoinFailure::BadAnswer);
         }
+        // Who was away for long was forgotten, and its placements are counted anew; what was sent before has come before.
+        self.placed = self.placed.min(1);
         let first = self.certificate.is_none();
         let role = certificate.role;
         if first {

@@ -6,6 +6,7 @@
 //! may be lost: the leader looks again later, and a false one costs a member one question in a while.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use treehouse_wire::{Control, List, NodeId, NodeTag, Suite, limits::PATH_MAX};
 
@@ -17,6 +18,13 @@ use crate::{
 
 /// A member that was paged is not moved by another page for this long.
 const PAGED: Duration = Duration::from_secs(10);
+/// Pages that one child passes on in a second, beside all else that it is sent: it takes sixty messages a second in the long run
+/// and holds more for an offence.
+const PAGES_A_SECOND: u32 = 20;
+
+/// Pages sent in one round of reviews, by child.
+#[derive(Debug, Default)]
+pub(crate) struct Paged(BTreeMap<NodeId, u32>);
 
 impl Directory {
     /// The way down the tree to a member, itself last, where the registry's view has one: by parents, and by the standby of one that
@@ -39,14 +47,21 @@ impl Directory {
 }
 
 impl<S: Suite> Room<S> {
-    /// Calls a member of this region, whether or not it is linked.
-    pub(crate) fn page(&mut self, node: &NodeId) {
-        let Some(directory) = self.region.as_ref().map(|region| &region.directory) else { return };
-        let Some(way) = directory.slot(node).and_then(|slot| directory.way_down(slot)) else { return };
+    /// Calls a member of this region, whether or not it is linked; false where its turn has not come, since many came at once and
+    /// are looked at at once.
+    pub(crate) fn page(&mut self, node: &NodeId, paged: &mut Paged) -> bool {
+        let Some(directory) = self.region.as_ref().map(|region| &region.directory) else { return true };
+        let Some(way) = directory.slot(node).and_then(|slot| directory.way_down(slot)) else { return true };
         let mut nodes = way.into_iter().filter_map(|slot| directory.at(slot)).map(|member| member.node);
-        let Some(first) = nodes.next().filter(|first| self.children.contains(first)) else { return };
+        let Some(first) = nodes.next().filter(|first| self.children.contains(first)) else { return true };
+        let sent = paged.0.entry(first).or_default();
+        if *sent >= PAGES_A_SECOND {
+            return false;
+        }
+        *sent += 1;
         let path = List::truncated(nodes.map(|node| node.tag()));
         self.send(first, &Control::Page { path });
+        true
     }
 
     /// Whether the leader can reach this member down the tree: it is among those that its sound comes by. What comes by a root comes by

@@ -26,10 +26,21 @@ const SEEK_URGENT: Duration = Duration::from_millis(250);
 /// And this often for a better standby, doubling up to [`SEEK_STANDBY_MAX`].
 const SEEK_STANDBY: Duration = Duration::from_secs(4);
 const SEEK_STANDBY_MAX: Duration = Duration::from_secs(64);
+/// While nothing carries, a hub that answers nothing for this long is not waited for any longer.
+const UNANSWERED: Duration = Duration::from_millis(500);
 /// A member to which a link takes longer than this is not to be proposed again.
 const SLOW: Duration = Duration::from_millis(600);
 /// A member that did not work out is not tried again for this long.
 const FAILED: Duration = Duration::from_secs(10);
+
+/// A member that did not work out as a feed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failed {
+    node: NodeId,
+    at: Instant,
+    /// It has answered that it does not feed this member: it is there, and may still be asked for other things.
+    answered: bool,
+}
 
 impl<S: Suite> Room<S> {
     pub(crate) fn placement(&mut self, placement: Placement) {
@@ -234,7 +245,7 @@ impl<S: Suite> Room<S> {
                 feed.crowded = true;
                 self.refill();
             }
-            Aim::Standby if parent_carries => self.feed_failed(from),
+            Aim::Standby if parent_carries => self.feed_declined(from),
             Aim::Standby | Aim::Provisional => {}
         }
     }
@@ -247,7 +258,7 @@ impl<S: Suite> Room<S> {
         if feed.aim == Aim::Provisional {
             return self.drop_feed(from);
         }
-        self.feed_failed(from);
+        self.feed_declined(from);
         self.arm_feeds();
     }
 
@@ -358,13 +369,13 @@ impl<S: Suite> Room<S> {
         false
     }
 
-    pub(crate) fn note_failed(&mut self, node: NodeId) {
+    pub(crate) fn note_failed(&mut self, node: NodeId, answered: bool) {
         let now = self.now;
-        self.failed.retain(|(of, at)| *of != node && now.since(*at) < FAILED);
+        self.failed.retain(|of| of.node != node && now.since(of.at) < FAILED);
         if self.failed.len() >= treehouse_wire::limits::CANDIDATES_MAX {
             self.failed.remove(0);
         }
-        self.failed.push((node, now));
+        self.failed.push(Failed { node, at: now, answered });
         self.feeds.spares.retain(|spare| spare.node != node);
         self.status_due = true;
     }
@@ -373,18 +384,23 @@ impl<S: Suite> Room<S> {
     pub(crate) fn forget_failed(&mut self) {
         let now = self.now;
         if !self.failed.is_empty() {
-            self.failed.retain(|(_, at)| now.since(*at) < FAILED);
+            self.failed.retain(|of| now.since(of.at) < FAILED);
             self.failed.shrink_to_fit();
         }
     }
 
     /// When the next of those may be tried again.
     pub(crate) fn failed_due(&self) -> Option<Instant> {
-        self.failed.iter().map(|(_, at)| at.after(FAILED)).min()
+        self.failed.iter().map(|of| of.at.after(FAILED)).min()
     }
 
-    pub(crate) fn has_failed(&self, node: &NodeId) -> bool {
-        self.failed.iter().any(|(of, at)| of == node && self.now.since(*at) < FAILED)
+    fn has_failed(&self, node: &NodeId) -> bool {
+        self.failed.iter().any(|of| of.node == *node && self.now.since(of.at) < FAILED)
+    }
+
+    /// Whether a member has failed as a feed without a word, and may be gone.
+    pub(crate) fn is_lost(&self, node: &NodeId) -> bool {
+        self.failed.iter().any(|of| of.node == *node && !of.answered && self.now.since(of.at) < FAILED)
     }
 
     /// Asks the host for a place, at once but not all the time.
@@ -395,11 +411,12 @@ impl<S: Suite> Room<S> {
             return;
         }
         let leader = self.registry();
-        if self.has_hub()
-            && (self.has_failed(&leader) || self.feeds.get(&leader).is_some_and(|of| of.suspect.is_some()))
-        {
+        if self.has_hub() && (self.is_lost(&leader) || self.feeds.get(&leader).is_some_and(|of| of.suspect.is_some())) {
             // The hub itself is what was lost: the host knows another.
             self.leave_leader();
+            self.host_link.closed = true;
+        } else if self.is_unanswered() {
+            self.go_by_host();
             self.host_link.closed = true;
         }
         if !self.links.is_up(&self.registry()) {
@@ -409,7 +426,7 @@ impl<S: Suite> Room<S> {
         let slow = |feed: &Feed| feed.phase == Phase::Linking && now.since(feed.since) >= SLOW;
         let unwanted = |feed: &&Feed| feed.suspect.is_some() || feed.crowded || slow(feed);
         let suspects = self.feeds.all.iter().filter(unwanted).map(Feed::node);
-        let failed = self.failed.iter().rev().filter(|(_, at)| now.since(*at) < FAILED).map(|(node, _)| *node);
+        let failed = self.failed.iter().rev().filter(|of| now.since(of.at) < FAILED).map(|of| of.node);
         let failed = List::truncated(suspects.chain(failed));
         self.send(self.registry(), &Control::Seek { failed, review: false });
         // Where there is no other place the registry hears that this member has one still, and is asked again once the parent asks.
@@ -417,6 +434,18 @@ impl<S: Suite> Room<S> {
             feed.crowded = false;
             self.status_due = true;
         }
+    }
+
+    /// Whether this member hears nothing, and its hub, which is linked, has named nobody to try for a while: it is gone, or has no
+    /// slot.
+    fn is_unanswered(&self) -> bool {
+        let waits = self.cut_since.is_some_and(|since| self.now.since(since) >= UNANSWERED);
+        waits
+            && self.has_hub()
+            && self.links.is_up(&self.registry())
+            && self.host_link.asked.is_none()
+            && self.sought.is_some()
+            && self.feeds.all.iter().all(Feed::is_live)
     }
 
     fn seek_standby(&mut self) {

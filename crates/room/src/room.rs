@@ -21,6 +21,7 @@ use crate::{
     links::Links,
     measure::Measuring,
     member::{HeldCertificate, HostLink},
+    place::Failed,
     region::{Region, Shown, Sums},
     rng::Rng,
     sorted::Sorted,
@@ -84,7 +85,7 @@ pub struct Room<S: Suite> {
     /// Counter of the newest placement.
     pub(crate) placed: u32,
     pub(crate) feeds: Feeds,
-    pub(crate) failed: Vec<(NodeId, Instant)>,
+    pub(crate) failed: Vec<Failed>,
     pub(crate) sought: Option<Instant>,
     pub(crate) sought_standby: Option<(Instant, Duration)>,
     /// Since when nothing carries.

@@ -239,7 +239,17 @@ impl<S: Suite> Room<S> {
 
     /// Lets a feed go that did not work out; it is not tried again soon.
     pub(crate) fn feed_failed(&mut self, node: NodeId) {
-        self.note_failed(node);
+        self.note_failed(node, false);
+        self.replace(node);
+    }
+
+    /// Lets a feed go that has said that it does not feed this member, or not any more.
+    pub(crate) fn feed_declined(&mut self, node: NodeId) {
+        self.note_failed(node, true);
+        self.replace(node);
+    }
+
+    fn replace(&mut self, node: NodeId) {
         self.release(node);
         self.refill();
         self.keep_repairing();
@@ -278,7 +288,7 @@ impl<S: Suite> Room<S> {
 
     /// The feed said that it leaves. It feeds on for a moment, so another is found before it is let go.
     pub(crate) fn feed_leaving(&mut self, node: NodeId) {
-        self.note_failed(node);
+        self.note_failed(node, false);
         self.suspect(node, Suspicion::Leaving);
         self.refill();
     }

@@ -113,8 +113,11 @@ impl<S: Suite> Room<S> {
         }
         if !known {
             // It came without a record: whoever led it before is not to count it any more.
-            let gone = Report::Gone { node: from, polite: true };
-            self.send(self.registry(), &Control::Reports(List::truncated([gone])));
+            let gone = Control::Reports(List::truncated([Report::Gone { node: from, polite: true }]));
+            let before = self.hub().map(|hub| hub.before).filter(|before| *before != self.registry());
+            for leader in before.into_iter().chain([self.registry()]) {
+                self.send(leader, &gone);
+            }
         }
         // A hub renews what it may give, and otherwise leaves to its member what it has.
         if certificate.expires.0 > self.wall.0.saturating_add(RENEW_SECONDS) {

@@ -66,10 +66,8 @@ pub(crate) struct Hub {
     pub(crate) host: List<Address, ADDRESSES_MAX>,
     /// The next number of admission.
     next: u32,
-    /// Who led its members before.
-    before: NodeId,
-    /// When that one last handed members over.
-    taken_over: Instant,
+    /// Who led its members before, and is told of those that come without a record.
+    pub(crate) before: NodeId,
     /// Members came that do not know yet who leads them.
     flood: bool,
     pub(crate) rows: Vec<HubRow>,
@@ -180,8 +178,10 @@ impl<S: Suite> Room<S> {
     fn tell_sums(&mut self, always: bool) {
         let now = self.now;
         let Some(region) = &mut self.region else { return };
+        let directory = &region.directory;
+        region.gone_over.retain(|node| directory.contains(node));
         let sums = Sums {
-            members: u32::try_from(region.directory.len()).unwrap_or(u32::MAX),
+            members: u32::try_from(directory.len() - region.gone_over.len()).unwrap_or(u32::MAX),
             spare: region.directory.open_slots(),
             hands: region.count_hands(),
         };
@@ -263,7 +263,6 @@ impl<S: Suite> Room<S> {
             charter,
             host,
             before: from,
-            taken_over: self.now,
             flood: true,
             rows: Vec::new(),
             told: None,
@@ -295,9 +294,7 @@ impl<S: Suite> Room<S> {
     /// The link to the host, or to a hub, is for the talk between leaders.
     pub(crate) fn needs_hub_link(&self, peer: &NodeId) -> bool {
         let Some(region) = &self.region else { return false };
-        let takes_over = |hub: &Hub| hub.before == *peer && self.now.since(hub.taken_over) < ANSWER;
-        region.hub.is_some() && *peer == self.host
-            || region.hub.as_deref().is_some_and(takes_over)
+        region.hub.as_deref().is_some_and(|hub| *peer == self.host || *peer == hub.before)
             || region.handover.as_ref().is_some_and(|handover| handover.node == *peer)
             || self.acting.as_ref().is_some_and(|acting| acting.hubs.contains(peer))
     }
@@ -446,6 +443,9 @@ impl<S: Suite> Room<S> {
             let nodes: Vec<NodeId> = queue.drain(..count).filter(|node| *node != me).collect();
             if nodes.is_empty() || !self.links.is_up(&node) {
                 region.handover = None;
+                if region.hub.is_some() && !region.gone_over.contains(&node) {
+                    region.gone_over.push(node);
+                }
                 break;
             }
             let records: Vec<Record> = nodes.iter().filter_map(|node| region.directory.record(node, now)).collect();
@@ -476,7 +476,7 @@ impl<S: Suite> Room<S> {
             region.directory.adopt(record, now);
         }
         if let Some(hub) = region.hub.as_deref_mut() {
-            (hub.flood, hub.taken_over) = (true, now);
+            hub.flood = true;
         }
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Region {
     pub(crate) handover: Option<Box<Handover>>,
     /// When the region was last split.
     pub(crate) split: Option<Instant>,
+    /// Hubs that this one made out of its members, which belong to the host since.
+    gone_over: Vec<NodeId>,
     /// Members that were handed over of late, and to whom.
     pub(crate) moved: BTreeMap<NodeId, NodeId>,
     /// Members with raised hands that are not on stage, the first to raise theirs first; some may be gone.
@@ -93,6 +95,7 @@ impl Region {
             hub: None,
             handover: None,
             split: None,
+            gone_over: Vec::new(),
             moved: BTreeMap::new(),
             hands: VecDeque::new(),
             doubts: Doubts::default(),

@@ -17,7 +17,7 @@ use super::{
     ANSWER, RESERVED,
     directory::{Among, Directory, Member, Presence, Slot},
 };
-use crate::{api::Offence, config::Protection, coordinates::Coordinate, room::Room, time::Instant};
+use crate::{api::Offence, config::Protection, coordinates::Coordinate, paging::Paged, room::Room, time::Instant};
 
 /// Candidates that a member measures which knows where it is; one of them is drawn at random.
 const OFFERED: usize = 3;
@@ -47,6 +47,8 @@ const REVIEW_S: u16 = 20;
 const REVIEW_MAX_S: u16 = 80;
 /// A member that was called for a better place is called again after this, in seconds.
 const CALL_AGAIN_S: u16 = 60;
+/// And one whose turn to be called has not come after this.
+const TURN_S: u16 = 2;
 /// Round trips remembered for a member.
 const TRIPS_MAX: usize = 12;
 
@@ -484,23 +486,30 @@ impl<S: Suite> Room<S> {
     }
 
     /// Looks at a member's place again, although it has not asked, and calls it where there is a better one.
-    fn review_due(&mut self, node: NodeId) {
+    fn review_due(&mut self, node: NodeId, paged: &mut Paged) {
         let Some(member) = self.region.as_ref().and_then(|region| region.directory.get(&node)) else { return };
         // A root stays where it is.
         let is_root = self.state.head().is_some_and(|state| state.co_root == Some(node));
         let settled = member.placed_at.is_none() && member.offered_at.is_none() && member.is_there() && !is_root;
         // It is fed by somebody who is not of this region.
         let strays = member.parent().is_none();
+        // A hub's own children, which it had before it led, may have standbys yet that die with it.
+        let has_standby_inside =
+            member.parent() == Some(Slot::SELF) && member.standby().is_some() && self.hub().is_some();
         let calls = settled && (self.sees_gain(&node) || strays);
         let after_s = self.with_view(&node, |view| if calls { CALL_AGAIN_S } else { self.review_s(view) });
         self.review_after(&node, after_s.unwrap_or(REVIEW_S));
         if !calls {
+            if settled && has_standby_inside {
+                self.place(node, false);
+            }
             return;
         }
         match self.links.is_up(&node) {
             true if strays => self.place(node, false),
             true => self.offer_candidates(node),
-            false => self.page(&node),
+            false if !self.page(&node, paged) => self.review_after(&node, TURN_S),
+            false => {}
         }
     }
 
@@ -629,8 +638,9 @@ impl<S: Suite> Room<S> {
         for node in gone {
             self.forget_member(node, false);
         }
+        let mut paged = Paged::default();
         for node in due {
-            self.review_due(node);
+            self.review_due(node, &mut paged);
         }
     }
 
