@@ -244,6 +244,7 @@ CONTROL = enum(
     ("Hubs", listing(HUB, 6)),
     ("LeaderGone", NODE),
     ("HandsWanted", struct_of(count=u8)),
+    ("Page", struct_of(path=listing(TAG, 32))),
 )
 
 # --- Sections 6 to 8 ------------------------------------------------------------------------------------------------
