@@ -10,6 +10,7 @@ mod overdue;
 mod placement;
 mod protection;
 mod reports;
+mod slots;
 mod standing;
 mod survival;
 
