@@ -14,7 +14,7 @@ use treehouse_room::{
 };
 use treehouse_wire::{
     Contact, Control, List, NodeId, Suite, UnixSeconds,
-    control::{Name, Purpose, Subscribe},
+    control::{Decline, Name, Purpose, Subscribe},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -368,4 +368,26 @@ fn a_certificate_that_a_hub_had_no_right_to_sign_gets_no_feed() {
     let mut expected: Vec<_> = expected.map(|name| (name, false)).into();
     expected.push(("what the lease allows", true));
     assert_eq!(verdicts, expected);
+}
+
+/// Who declines is there: its members would otherwise leave a hub whenever it has no slot.
+#[test]
+fn a_hub_that_declines_a_feed_is_not_taken_for_dead() {
+    let mut world = regions(90, Protection::Relays, 8);
+    let feeds_of = |world: &World<Cheap>, ix: Ix| world.room(ix).view().feeds;
+    let fed_by_its_hub = |world: &World<Cheap>, ix: Ix| {
+        let view = world.room(ix).view();
+        view.leader != world.nodes[0].id && view.region.is_none() && view.feeds.iter().any(|of| of.node == view.leader)
+    };
+    let member = world.inside().into_iter().find(|ix| fed_by_its_hub(&world, *ix)).expect("a hub feeds some");
+    let id = world.room(member).view().leader;
+    let hub = (0..world.nodes.len()).find(|ix| world.nodes[*ix].id == id).expect("it is there");
+    world.slip_control(hub, member, &Control::Declined { purpose: Purpose::Primary, reason: Decline::Full });
+    for _ in 0..20 {
+        world.run_for(Duration::from_millis(50));
+        assert_eq!(world.room(member).view().leader, id, "it goes by its hub still");
+    }
+    world.run_for(3 * SECOND);
+    assert!(!feeds_of(&world, member).is_empty(), "and is fed");
+    world.assert_all_hear(0, 2 * SECOND);
 }
