@@ -183,7 +183,7 @@ pub enum Event {
     Stats(Stats),
     /// The node has left the room. Nothing follows.
     Closed {
-        /// `left`, `closed_by_host`, `host_lost`, or `failed`.
+        /// `left`, `closed_by_host`, `removed`, `host_lost`, or `failed`.
         reason: String,
         /// Lines of JSON that were dropped because nobody read them.
         events_dropped: u64,
@@ -302,6 +302,9 @@ pub fn join_failure(failure: &JoinFailure) -> &'static str {
             Refusal::NotGranted => "the invite does not grant what was asked for: ask for one that does",
             Refusal::NotHost => "the node at the invite's address is not the room's host: ask for a new invite",
             Refusal::RoomFull => "the room is full: try again later",
+            Refusal::Banned => {
+                "you, or the invite that you came by, are banned from the room: only its host can change that"
+            }
             Refusal::Busy => "the host has too many requests at once: try again in a moment",
         },
         JoinFailure::Unanswered { .. } => {
@@ -324,6 +327,7 @@ fn suspicion(reason: Suspicion) -> &'static str {
         Suspicion::LinkDown => "link_down",
         Suspicion::Leaving => "leaving",
         Suspicion::Repairing => "repairing",
+        Suspicion::Withheld => "withheld",
     }
 }
 
@@ -343,6 +347,7 @@ pub fn closing_word(closing: Closing) -> &'static str {
     match closing {
         Closing::Left => "left",
         Closing::ByHost => "closed_by_host",
+        Closing::Removed => "removed",
     }
 }
 

@@ -108,6 +108,7 @@ impl View {
             Event::Closed { reason, .. } => {
                 return Some(match reason.as_str() {
                     "closed_by_host" => "the host has closed the room".to_owned(),
+                    "removed" => "the host has put you out of the room".to_owned(),
                     "left" => "left the room".to_owned(),
                     other => format!("the room has ended: {other}"),
                 });

@@ -1,7 +1,7 @@
 //! That a node belongs to a room, signed by the host or by a hub that has a lease.
 
 use serde::{Deserialize, Serialize};
-use treehouse_wire::{DecodeError, Domain, NodeId, RoomId, Suite, UnixSeconds, control::Statement};
+use treehouse_wire::{DecodeError, Domain, Lineage, NodeId, RoomId, Suite, UnixSeconds, control::Statement};
 
 use crate::{
     lease::Lease,
@@ -27,14 +27,22 @@ pub struct Certificate {
     pub issued: UnixSeconds,
     /// When it ends, [`CERTIFICATE_SECONDS`] after that at most.
     pub expires: UnixSeconds,
-    /// Hash of the last link of the invite that it was admitted by; zeros for the host itself.
-    pub chain: [u8; 32],
+    /// The links of the invite that it was admitted by; none for the host itself.
+    pub lineage: Lineage,
 }
 
 impl Certificate {
     /// The certificate as it is handed out.
     pub fn sign<S: Suite>(&self, suite: &S, host: &S::Signer, room: &RoomId) -> Statement {
         sign(suite, Domain::Certificate, host, room, self)
+    }
+
+    /// Reads a certificate without looking at its signature: one's own.
+    ///
+    /// # Errors
+    /// [`StatementError::Malformed`] where it is none.
+    pub fn read(statement: &Statement) -> Result<Certificate, StatementError> {
+        read(statement)
     }
 
     /// Reads a certificate that `host` signed for `room` and that is valid `now`, give or take

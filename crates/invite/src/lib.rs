@@ -51,6 +51,7 @@
 //! ```
 
 mod assembly;
+mod bans;
 mod beacon;
 mod certificate;
 mod charter;
@@ -62,17 +63,18 @@ mod stage;
 mod state;
 mod statement;
 
-pub use assembly::StageAssembly;
+pub use assembly::{Assembly, StateList};
+pub use bans::{Ban, Banned, Bans};
 pub use beacon::{Beacon, Carried};
 pub use certificate::{CERTIFICATE_SECONDS, Certificate};
 pub use charter::{Charter, SUCCESSORS_MAX};
 pub use invite::{
     BOOTSTRAP_MAX, Grant, Holder, HolderKey, INVITE_TEXT_MAX, INVITE_VERSION, Invite, InviteError, LINK_BYTES_MAX,
-    LINKS_MAX, Link, Terms, Widening, check_redemption,
+    Link, Terms, Widening, check_redemption,
 };
 pub use lease::{LEASE_SECONDS, Lease};
 pub use media::MediaClaim;
 pub use role::{Policy, Protection, Role, UnknownProtection};
 pub use stage::{Stage, StageMember};
-pub use state::RoomState;
+pub use state::{KEY_ACTIVATION_MS, RoomState};
 pub use statement::{CLOCK_SKEW_SECONDS, StatementError};

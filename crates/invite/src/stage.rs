@@ -1,18 +1,17 @@
 //! Who may speak, as one list that the room state has the digest of.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use treehouse_wire::{
-    Blob, Control, DecodeError, List, MediaKey, NodeId, RoomId, Suite, VoiceId,
+    DecodeError, List, MediaKey, NodeId, RoomId, Suite, VoiceId,
     control::Name,
     decode, encode,
-    limits::{STAGE_MAX, STAGE_PART_BYTES_MAX, STAGE_PARTS_MAX},
+    limits::{STAGE_MAX, STAGE_PARTS_MAX, STATE_PART_BYTES_MAX},
 };
 
-use crate::{media::MediaClaim, role::Role};
+use crate::{assembly::StateList, media::MediaClaim, role::Role};
 
 /// Largest stage list that is read, in bytes.
-pub(crate) const STAGE_BYTES_MAX: usize = STAGE_PART_BYTES_MAX * STAGE_PARTS_MAX;
+pub(crate) const STAGE_BYTES_MAX: usize = STATE_PART_BYTES_MAX * STAGE_PARTS_MAX;
 
 /// One who may speak.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,39 +75,23 @@ impl Stage {
         self.members.binary_search_by_key(node, |member| member.node).ok().and_then(|at| self.members.get(at))
     }
 
-    /// The list in the canonical encoding.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        encode(&self.members)
-    }
-
-    /// Reads a list. Signatures in it are not looked at; see [`Stage::verify_claims`].
-    ///
-    /// # Errors
-    /// [`DecodeError`] where it is too long, malformed, not in order, or has a node or a voice twice.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Stage, DecodeError> {
-        let members = decode::<List<StageMember, STAGE_MAX>>(bytes, STAGE_BYTES_MAX)?.into_vec();
-        Stage::from_ordered(members).ok_or(DecodeError::NotCanonical)
-    }
-
-    /// SHA-256 of [`Stage::to_bytes`], as the room state carries it.
-    pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(self.to_bytes()).into()
-    }
-
-    /// The messages that carry the list: pieces of [`STAGE_PART_BYTES_MAX`] bytes, the last one shorter.
-    pub fn parts(&self) -> Vec<Control> {
-        let (bytes, digest) = (self.to_bytes(), self.digest());
-        let pieces = bytes.chunks(STAGE_PART_BYTES_MAX);
-        // 50 members of at most 179 bytes make three pieces.
-        let of = pieces.len() as u8;
-        (0..of)
-            .zip(pieces)
-            .map(|(index, piece)| Control::StagePart { digest, index, of, part: Blob::truncated(piece.to_vec()) })
-            .collect()
-    }
-
     /// Whether each media key is claimed by the identity that it stands beside.
     pub fn verify_claims<S: Suite>(&self, suite: &S, room: &RoomId) -> bool {
         self.members.iter().all(|member| member.claim.is_none_or(|claim| claim.verify(suite, room, &member.node)))
+    }
+}
+
+impl StateList for Stage {
+    // 50 members of at most 179 bytes make three pieces.
+    const PARTS_MAX: usize = STAGE_PARTS_MAX;
+
+    fn to_bytes(&self) -> Vec<u8> {
+        encode(&self.members)
+    }
+
+    /// Signatures in it are not looked at; see [`Stage::verify_claims`]. No node and no voice may be there twice.
+    fn from_bytes(bytes: &[u8]) -> Result<Stage, DecodeError> {
+        let members = decode::<List<StageMember, STAGE_MAX>>(bytes, STAGE_BYTES_MAX)?.into_vec();
+        Stage::from_ordered(members).ok_or(DecodeError::NotCanonical)
     }
 }

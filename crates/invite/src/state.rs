@@ -8,6 +8,9 @@ use crate::{
     statement::{StatementError, check_signature, read, sign},
 };
 
+/// A new room key seals packets this long after it was signed, in milliseconds: by then it has come to everyone.
+pub const KEY_ACTIVATION_MS: u64 = 800;
+
 /// The head of the room state. The newer one, by [`RoomState::id`], replaces the older.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomState {
@@ -17,7 +20,7 @@ pub struct RoomState {
     pub term: u16,
     /// Grows with each change in the term.
     pub version: u32,
-    /// The epoch whose key seals packets now.
+    /// The newest epoch. Its key seals packets from [`KEY_ACTIVATION_MS`] after the state that named it first was signed.
     pub epoch: Epoch,
     /// How many members hold live standby feeds.
     pub protection: Protection,
@@ -31,6 +34,10 @@ pub struct RoomState {
     pub members: u32,
     /// SHA-256 of the stage list.
     pub stage_digest: [u8; 32],
+    /// SHA-256 of the list of bans.
+    pub bans_digest: [u8; 32],
+    /// [`RoomKey::digest`](treehouse_wire::RoomKey::digest) of the epoch's key.
+    pub key_digest: [u8; 32],
 }
 
 impl RoomState {

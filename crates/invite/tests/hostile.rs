@@ -5,7 +5,7 @@ mod support;
 use proptest::prelude::*;
 use support::*;
 use treehouse_invite::{
-    Certificate, Charter, HolderKey, Invite, InviteError, Role, RoomState, Stage, StageAssembly, Terms,
+    Assembly, Certificate, Charter, HolderKey, Invite, InviteError, Role, RoomState, Stage, StateList, Terms,
     check_redemption,
 };
 use treehouse_wire::{Blob, Shipped, Signature, UnixSeconds, control::Statement};
@@ -116,7 +116,7 @@ proptest! {
     fn an_assembly_survives_any_pieces(
         pieces in prop::collection::vec((0u8..6, 0u8..6, prop::sample::select(vec![0usize, 1, 3799, 3800, 3801])), 0..12)
     ) {
-        let mut assembly = StageAssembly::new([9; 32]);
+        let mut assembly = Assembly::<Stage>::new([9; 32]);
         for (index, of, len) in pieces {
             // Nothing random hashes to nines.
             prop_assert!(!matches!(assembly.add([9; 32], index, of, &vec![0; len]), Ok(Some(_))));

@@ -4,10 +4,11 @@ mod support;
 
 use support::*;
 use treehouse_invite::{
-    CLOCK_SKEW_SECONDS, Grant, Holder, HolderKey, Invite, InviteError, LINKS_MAX, Role, Terms, Widening,
-    check_redemption,
+    CLOCK_SKEW_SECONDS, Grant, Holder, HolderKey, Invite, InviteError, Role, Terms, Widening, check_redemption,
 };
-use treehouse_wire::{Blob, Domain, NodeId, RoomId, Shipped, Signature, UnixSeconds, control::Refusal};
+use treehouse_wire::{
+    Blob, Domain, LinkTag, NodeId, RoomId, Shipped, Signature, UnixSeconds, control::Refusal, limits::LINKS_MAX,
+};
 
 /// What `who` sends to the founder, and what the founder answers.
 fn redeem_as(invite: &Invite, who: Person, now: UnixSeconds) -> Result<Grant, InviteError> {
@@ -26,7 +27,8 @@ fn alice_comes_in_with_an_invite_made_out_to_her() {
     assert_eq!(redeem_as(&invite, ALICE, NOW), Ok(grant.clone()));
     assert_eq!((grant.role, grant.expires), (Role::Speaker, terms().expires));
     let link = invite.links().next().expect("a link");
-    assert_eq!((grant.chain, grant.uses, grant.path), (*link.id(), vec![(*link.id(), 10)], vec![*link.id()]));
+    assert_eq!(grant.lineage().to_vec(), [LinkTag::of(link.id())]);
+    assert_eq!((grant.uses, grant.path), (vec![(*link.id(), 10)], vec![*link.id()]));
     assert_eq!((invite.room(), invite.host(), *invite.founder()), (room(), FOUNDER.node(), FOUNDER.node()));
     assert_eq!((*invite.salt(), invite.bootstrap()), (SALT, &[contact(1)][..]));
     assert_eq!(invite.holder(), &HolderKey::Bound(ALICE.node()));

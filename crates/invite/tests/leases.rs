@@ -4,7 +4,7 @@ mod support;
 
 use support::*;
 use treehouse_invite::{CLOCK_SKEW_SECONDS, Certificate, LEASE_SECONDS, Lease, Role, StatementError};
-use treehouse_wire::{Domain, RoomId, Shipped, UnixSeconds, control::Statement};
+use treehouse_wire::{Domain, LinkTag, List, RoomId, Shipped, UnixSeconds, control::Statement};
 
 /// Bob's lease, from a second before now.
 fn lease() -> Lease {
@@ -29,7 +29,7 @@ fn certificate() -> Certificate {
         term: 0,
         issued: NOW,
         expires: UnixSeconds(NOW.0 + 7200),
-        chain: [0xc4; 32],
+        lineage: List::truncated([LinkTag([0xc4; 16]), LinkTag([0xc5; 16])]),
     }
 }
 

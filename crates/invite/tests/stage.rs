@@ -3,10 +3,10 @@
 mod support;
 
 use support::*;
-use treehouse_invite::{MediaClaim, Role, Stage, StageAssembly, StageMember};
+use treehouse_invite::{Assembly, MediaClaim, Role, Stage, StageMember, StateList};
 use treehouse_wire::{
     Control, DecodeError, List, MediaKey, NodeId, RoomId, Shipped, Text, encode,
-    limits::{STAGE_MAX, STAGE_PART_BYTES_MAX},
+    limits::{STAGE_MAX, STATE_PART_BYTES_MAX},
 };
 
 fn member(person: Person, voice: Option<u8>) -> StageMember {
@@ -68,7 +68,7 @@ fn each_voice_is_claimed_by_the_one_that_it_stands_beside() {
 /// The pieces of a stage.
 fn pieces(stage: &Stage) -> Vec<([u8; 32], u8, u8, Vec<u8>)> {
     let piece = |message| match message {
-        Control::StagePart { digest, index, of, part } => (digest, index, of, part.into_vec()),
+        Control::StatePart { digest, index, of, part } => (digest, index, of, part.into_vec()),
         other => panic!("not a piece: {other:?}"),
     };
     stage.parts().into_iter().map(piece).collect()
@@ -83,7 +83,7 @@ fn a_full_stage_travels_in_pieces_of_any_order() {
         assert_eq!(Control::from_bytes(&message.to_bytes()), Ok(message));
     }
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        let mut assembly = StageAssembly::new(stage.digest());
+        let mut assembly = Assembly::<Stage>::new(stage.digest());
         let mut done = None;
         for at in order {
             let (digest, index, of, part) = &pieces[at];
@@ -101,14 +101,14 @@ fn a_full_stage_travels_in_pieces_of_any_order() {
 fn a_small_stage_is_one_piece() {
     for stage in [Stage::default(), Stage::new(vec![member(ALICE, None)]).expect("one")] {
         let [(digest, 0, 1, part)] = &pieces(&stage)[..] else { panic!("one piece") };
-        assert_eq!(StageAssembly::new(*digest).add(*digest, 0, 1, part), Ok(Some(stage)));
+        assert_eq!(Assembly::<Stage>::new(*digest).add(*digest, 0, 1, part), Ok(Some(stage)));
     }
 }
 
 #[test]
 fn pieces_of_another_list_are_left_aside() {
     let (wanted, other) = (full_stage(), Stage::new(vec![member(ALICE, None)]).expect("one"));
-    let mut assembly = StageAssembly::new(wanted.digest());
+    let mut assembly = Assembly::<Stage>::new(wanted.digest());
     assert_eq!(assembly.digest(), &wanted.digest());
     let (digest, index, of, part) = &pieces(&other)[0];
     assert_eq!(assembly.add(*digest, *index, *of, part), Ok(None));
@@ -118,7 +118,7 @@ fn pieces_of_another_list_are_left_aside() {
 fn a_lying_neighbour_can_spoil_a_collection_but_not_block_the_next() {
     let stage = full_stage();
     let good = pieces(&stage);
-    let mut assembly = StageAssembly::new(stage.digest());
+    let mut assembly = Assembly::<Stage>::new(stage.digest());
     let mut spoilt = good[0].3.clone();
     spoilt[10] ^= 1;
     assert_eq!(assembly.add(stage.digest(), 0, 3, &spoilt), Ok(None));
@@ -139,19 +139,19 @@ fn a_lie_in_one_piece_is_its_senders() {
     let stage = Stage::new(vec![member(ALICE, None)]).expect("one");
     let mut spoilt = stage.to_bytes();
     spoilt[10] ^= 1;
-    let refused = StageAssembly::new(stage.digest()).add(stage.digest(), 0, 1, &spoilt);
-    assert_eq!(refused, Err(DecodeError::OutOfRange("the stage list's digest")));
+    let refused = Assembly::<Stage>::new(stage.digest()).add(stage.digest(), 0, 1, &spoilt);
+    assert_eq!(refused, Err(DecodeError::OutOfRange("the list's digest")));
 }
 
 #[test]
 fn pieces_out_of_range_are_refused() {
     let digest = [1; 32];
-    let full = vec![0; STAGE_PART_BYTES_MAX];
-    let add = |index, of, part: &[u8]| StageAssembly::new(digest).add(digest, index, of, part);
+    let full = vec![0; STATE_PART_BYTES_MAX];
+    let add = |index, of, part: &[u8]| Assembly::<Stage>::new(digest).add(digest, index, of, part);
     for (index, of) in [(0, 0), (0, 5), (0, 255), (1, 1), (4, 4), (255, 4)] {
-        assert_eq!(add(index, of, &full), Err(DecodeError::OutOfRange("number of the stage part")));
+        assert_eq!(add(index, of, &full), Err(DecodeError::OutOfRange("number of the part")));
     }
-    let max = STAGE_PART_BYTES_MAX;
+    let max = STATE_PART_BYTES_MAX;
     assert_eq!(add(0, 1, &[]), Err(DecodeError::TooShort { len: 0, min: 1 }));
     assert_eq!(add(0, 2, &full[1..]), Err(DecodeError::TooShort { len: max - 1, min: max }));
     assert_eq!(add(0, 1, &vec![0; max + 1]), Err(DecodeError::TooLong { len: max + 1, max }));
@@ -162,5 +162,5 @@ fn a_list_that_the_host_signed_but_that_is_malformed_is_refused() {
     use sha2::{Digest, Sha256};
     let bytes = encode(&List::<NodeId, 4>::truncated([ALICE.node()]));
     let digest = Sha256::digest(&bytes).into();
-    assert_eq!(StageAssembly::new(digest).add(digest, 0, 1, &bytes), Err(DecodeError::Malformed));
+    assert_eq!(Assembly::<Stage>::new(digest).add(digest, 0, 1, &bytes), Err(DecodeError::Malformed));
 }

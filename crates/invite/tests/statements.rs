@@ -8,7 +8,8 @@ use treehouse_invite::{
     Role, RoomState, StatementError, UnknownProtection,
 };
 use treehouse_wire::{
-    Blob, DecodeError, Domain, Epoch, FrameNumber, List, MediaKey, NodeId, RoomId, Shipped, Text, UnixSeconds, VoiceId,
+    Blob, DecodeError, Domain, Epoch, FrameNumber, LinkTag, List, MediaKey, NodeId, RoomId, Shipped, Text, UnixSeconds,
+    VoiceId,
     control::Statement,
     limits::{CARRIED_MAX, CHOSEN_MAX, SIGNED_BYTES_MAX},
 };
@@ -31,7 +32,7 @@ fn certificate() -> Certificate {
         term: 0,
         issued: UnixSeconds(START),
         expires: UnixSeconds(START + CERTIFICATE_SECONDS),
-        chain: [0xc4; 32],
+        lineage: List::truncated([LinkTag([0xc4; 16]), LinkTag([0xc5; 16])]),
     }
 }
 
@@ -47,6 +48,8 @@ fn state() -> RoomState {
         co_root: Some(BOB.node()),
         members: 14,
         stage_digest: [0xd1; 32],
+        bans_digest: [0xb1; 32],
+        key_digest: [0x4e; 32],
     }
 }
 

@@ -10,12 +10,12 @@ use files::{check, hex, load, readable, unhex};
 use serde_json::{Value, json};
 use support::*;
 use treehouse_invite::{
-    Beacon, Carried, Certificate, Charter, HolderKey, Invite, Lease, MediaClaim, Policy, Protection, Role, RoomState,
-    Stage, StageMember, check_redemption,
+    Ban, Banned, Bans, Beacon, Carried, Certificate, Charter, HolderKey, Invite, Lease, MediaClaim, Policy, Protection,
+    Role, RoomState, Stage, StageMember, StateList, check_redemption,
 };
 use treehouse_wire::{
-    Control, Epoch, FrameNumber, List, MediaKey, Shipped, Signature, Text, UnixSeconds, VoiceId, control::Statement,
-    decode, encode,
+    Control, Epoch, FrameNumber, LinkTag, List, MediaKey, RoomKey, Shipped, Signature, Text, UnixSeconds, VoiceId,
+    control::Statement, decode, encode,
 };
 
 fn file(name: &str) -> PathBuf {
@@ -191,7 +191,7 @@ fn certificate() -> Certificate {
         term: 2,
         issued: NOW,
         expires: UnixSeconds(NOW.0 + 7200),
-        chain: [0xc4; 32],
+        lineage: List::truncated([LinkTag([0xc4; 16]), LinkTag([0xc5; 16])]),
     }
 }
 
@@ -226,6 +226,8 @@ fn states() -> Vec<(&'static str, RoomState)> {
         co_root: Some(BOB.node()),
         members: 1_000_000,
         stage_digest: stage().digest(),
+        bans_digest: bans().digest(),
+        key_digest: RoomKey([7; 32]).digest(&room(), Epoch { term: 2, number: 300 }),
     };
     let first = RoomState {
         term: 0,
@@ -237,6 +239,8 @@ fn states() -> Vec<(&'static str, RoomState)> {
         co_root: None,
         members: 1,
         stage_digest: Stage::default().digest(),
+        bans_digest: Bans::default().digest(),
+        key_digest: RoomKey([8; 32]).digest(&room(), Epoch::default()),
         ..state.clone()
     };
     vec![("room state", state), ("first room state, empty stage", first)]
@@ -329,6 +333,15 @@ fn the_statements_in_the_file_verify() {
     assert!(claim.verify(&Shipped, &room(), &ALICE.node()));
 }
 
+fn bans() -> Bans {
+    let mut bans = Bans::default();
+    let who = [Banned::Subtree(LinkTag([0xc5; 16])), Banned::Node(BOB.node()), Banned::Link(LinkTag([0xc4; 16]))];
+    for (who, until) in who.into_iter().zip([u64::MAX, NOW.0 + 7200, NOW.0]) {
+        assert!(bans.add(Ban { who, until: UnixSeconds(until) }));
+    }
+    bans
+}
+
 fn stage() -> Stage {
     let member = |person: Person, role, name, voice: Option<u8>| StageMember {
         node: person.node(),
@@ -382,8 +395,41 @@ fn the_stage_has_the_bytes_in_the_file() {
             "parts": stage.parts().iter().map(|part| hex(part.to_bytes())).collect::<Vec<_>>(),
         })
     });
-    let document = json!({ "room": hex(room().0), "stages": lists, "not_read": bad.collect::<Vec<_>>() });
+    let bans = [("three bans", bans()), ("nobody", Bans::default())].map(|(name, bans)| {
+        json!({
+            "name": name, "value": readable(&bans.all()), "bytes": hex(bans.to_bytes()), "digest": hex(bans.digest()),
+            "parts": bans.parts().iter().map(|part| hex(part.to_bytes())).collect::<Vec<_>>(),
+        })
+    });
+    let mut unordered = bans_bytes();
+    unordered[1..].rotate_left(34);
+    let bad_bans = [("out of order", unordered), ("cut", bans_bytes()[..20].to_vec())].map(|(name, bytes)| {
+        let error = Bans::from_bytes(&bytes).expect_err("it is malformed");
+        json!({ "name": name, "bytes": hex(bytes), "error": format!("{error:?}") })
+    });
+    let document = json!({
+        "room": hex(room().0), "stages": lists, "not_read": bad.collect::<Vec<_>>(), "bans": bans, "bans_not_read": bad_bans,
+    });
     check(&file("stage.json"), &document);
+}
+
+/// Two bans whose encodings are of one length.
+fn bans_bytes() -> Vec<u8> {
+    let mut bans = Bans::default();
+    for node in [ALICE.node(), BOB.node()] {
+        assert!(bans.add(Ban { who: Banned::Node(node), until: UnixSeconds(1) }));
+    }
+    bans.to_bytes()
+}
+
+#[test]
+fn the_bans_in_the_file_are_read() {
+    let document = load(&file("stage.json"));
+    for (entry, expected) in [(&document["bans"][0], bans()), (&document["bans"][1], Bans::default())] {
+        let read = Bans::from_bytes(&unhex(&entry["bytes"])).expect("bans");
+        assert_eq!((&read, hex(read.digest()).into()), (&expected, entry["digest"].clone()));
+        assert_eq!(Control::from_bytes(&unhex(&entry["parts"][0])).ok().as_ref(), read.parts().first());
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use treehouse_invite::{Role, StageMember};
+use treehouse_invite::{Banned, Role, StageMember};
 use treehouse_wire::{
     Address, Bytes, CaptureTime, FrameNumber, Level, NodeId, RoomId, UnixSeconds, VoiceId, control::Refusal,
 };
@@ -107,6 +107,12 @@ pub enum Command {
     Demote(NodeId),
     /// Host: say in the room state whether the room is recorded.
     SetRecording(bool),
+    /// Host: put a member out for as long as its certificate could last, or those who came by an invite.
+    Kick(Banned),
+    /// Host: keep somebody out for good.
+    Ban(Banned),
+    /// Host: let somebody in again.
+    Unban(Banned),
     /// Leave; a host closes the room. [`Event::Closed`] follows once neighbours have been told.
     Leave,
 }
@@ -330,6 +336,8 @@ pub enum Suspicion {
     Leaving,
     /// It has been repairing for too long.
     Repairing,
+    /// It lacks packets, or is late with the host's own account of them, as the host says what it has sent.
+    Withheld,
 }
 
 /// How a neighbour broke the protocol.
@@ -356,6 +364,8 @@ pub enum Closing {
     Left,
     /// The host closed the room.
     ByHost,
+    /// The host has put this node out of the room.
+    Removed,
 }
 
 /// Why an input could not be used. The room is as it was, and goes on.
@@ -373,6 +383,15 @@ pub enum RoomError {
     /// The stage is full.
     #[error("the stage is full")]
     StageFull,
+    /// The host cannot be put out of its own room.
+    #[error("the host cannot be put out of its own room")]
+    OwnRoom,
+    /// The list of bans is full.
+    #[error("the list of bans is full: end some first")]
+    BansFull,
+    /// There is no such ban.
+    #[error("there is no such ban")]
+    NoSuchBan,
     /// Captured frames are refused while this node is not on stage.
     #[error("this node is not on stage")]
     NotOnStage,

@@ -152,24 +152,26 @@ impl<S: Suite> Room<S> {
         }
         let Ok(beacon) = Beacon::read(&statement) else { return self.offended(from, Offence::Malformed) };
         if self.choice.as_ref().is_some_and(|choice| choice.id >= beacon.id()) {
-            return;
+            return self.beacon_by(from, beacon.id());
         }
         if Beacon::verify(&self.suite, &statement, &self.room, &self.host).is_err() {
             return self.forged(from);
         }
         self.learn_state_id(from, beacon.state);
+        self.enter_account(from, &beacon);
         self.follow(Some(from), &beacon, statement);
     }
 
     /// Keeps to a beacon from now on, and passes it on.
     fn follow(&mut self, from: Option<NodeId>, beacon: &Beacon, statement: Statement) {
         let message = Control::Beacon(statement.clone());
-        for child in self.children.live(|child| Some(*child) != from) {
+        // Idle standbys too: it is by the other feed that one sees what its parent keeps back.
+        for child in self.children.with_purpose(|_| true).into_iter().filter(|child| Some(*child) != from) {
             self.send(child, &message);
         }
         let before = self.choice.take();
         // A member at rest, with no child to keep it for, need not know that nobody is chosen.
-        if !beacon.chosen.is_empty() || !self.children.is_empty() {
+        if !beacon.chosen.is_empty() || !beacon.carried.is_empty() || !self.children.is_empty() {
             let (id, chosen) = (beacon.id(), beacon.chosen.clone());
             self.choice = Some(Box::new(Choice { id, at: self.now, chosen, statement }));
         }

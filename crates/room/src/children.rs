@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use treehouse_invite::Certificate;
 use treehouse_wire::{
-    Contact, Control, List, NodeId, Suite, UnixSeconds,
+    Contact, Control, Lineage, List, NodeId, Suite, UnixSeconds,
     control::{Adoption, Decline, Purpose, Rank, Subscribe, Tick},
 };
 
@@ -37,12 +37,20 @@ const ASK_SILENT: Duration = Duration::from_secs(5);
 /// A provisional feed ends here even if the child does not let go.
 const PROVISIONAL_END: Duration = PROVISIONAL.saturating_add(Duration::from_secs(1));
 
+/// What a child's certificate says of it.
+#[derive(Debug)]
+pub(crate) struct Certified {
+    pub(crate) until: UnixSeconds,
+    /// The links of the invite that it came by.
+    pub(crate) lineage: Lineage,
+}
+
 /// One feed given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Child {
     purpose: Purpose,
     since: Instant,
-    certified_until: treehouse_wire::UnixSeconds,
+    certified: Certified,
     /// When it was told to make way for another, or said that it leaves.
     makes_way: Option<Instant>,
     /// It said that it leaves: it is fed on for a moment, since it feeds its own children on.
@@ -79,6 +87,11 @@ pub(crate) struct TickDigest {
 impl Children {
     pub(crate) fn contains(&self, peer: &NodeId) -> bool {
         self.map.contains(peer)
+    }
+
+    /// Each child, and the links of the invite that it came by.
+    pub(crate) fn came_by(&self) -> impl Iterator<Item = (NodeId, &Lineage)> {
+        self.map.iter().map(|(node, child)| (*node, &child.certified.lineage))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -142,14 +155,14 @@ impl Children {
     pub(crate) fn take_excess(&mut self, children_max: u8, now: Instant) -> Vec<NodeId> {
         let stays = |child: &Child| child.makes_way.is_none() && counts(child.purpose);
         let asked = |child: &Child| child.asked_to_move.is_some_and(|at| now.since(at) < ASK_TO_MOVE);
-        let staying: Vec<(NodeId, Child)> =
-            self.map.iter().filter(|(_, child)| stays(child)).map(|(node, child)| (*node, *child)).collect();
-        let (asked, mut others): (Vec<_>, Vec<_>) = staying.into_iter().partition(|(_, child)| asked(child));
+        let staying = self.map.iter().filter(|(_, child)| stays(child));
+        let (asked, mut others): (Vec<_>, Vec<_>) = staying.partition(|(_, child)| asked(child));
         let excess = (asked.len() + others.len()).saturating_sub(usize::from(children_max));
-        others
-            .sort_by_key(|(node, of)| (of.purpose == Purpose::Primary, of.relays, core::cmp::Reverse(of.since), *node));
+        others.sort_by_key(|(node, of)| {
+            (of.purpose == Purpose::Primary, of.relays, core::cmp::Reverse(of.since), **node)
+        });
         others.truncate(excess.saturating_sub(asked.len()));
-        let chosen: Vec<NodeId> = others.into_iter().map(|(node, _)| node).collect();
+        let chosen: Vec<NodeId> = others.into_iter().map(|(node, _)| *node).collect();
         for node in &chosen {
             if let Some(child) = self.map.get_mut(node) {
                 child.asked_to_move = Some(now);
@@ -190,7 +203,8 @@ impl<S: Suite> Room<S> {
         let (suite, lease) = (&self.suite, request.lease.as_ref());
         let certificate =
             Certificate::verify_under(suite, &request.certificate, lease, &self.room, &self.host, self.wall).ok();
-        let Some(certificate) = certificate.filter(|certificate| certificate.node == from) else {
+        let allowed = |of: &Certificate| of.node == from && !self.is_banned(&from, &of.lineage);
+        let Some(certificate) = certificate.filter(allowed) else {
             return self.send(from, &Control::Declined { purpose, reason: Decline::NotCertified });
         };
         if purpose == Purpose::Stage {
@@ -203,7 +217,8 @@ impl<S: Suite> Room<S> {
             Err(Decline::Full) if self.stands_by_idle(&from, &request) => Purpose::IdleStandby,
             Err(reason) => return self.decline(from, purpose, reason),
         };
-        self.feed(from, purpose, certificate.expires, request.relay.is_some());
+        let certified = Certified { until: certificate.expires, lineage: certificate.lineage };
+        self.feed(from, purpose, certified, request.relay.is_some());
         if let Some(adoption) = request.adopts.filter(|_| purpose == Purpose::Primary) {
             self.make_way(from, adoption);
         }
@@ -213,13 +228,13 @@ impl<S: Suite> Room<S> {
     }
 
     /// A newcomer hears from the one that admits it at once: its `Join` is as good as a request, and saves it a round trip.
-    pub(crate) fn feed_newcomer(&mut self, node: NodeId, certified_until: UnixSeconds) {
+    pub(crate) fn feed_newcomer(&mut self, node: NodeId, certified: Certified) {
         let purpose = Purpose::Provisional;
         if self.children.contains(&node) {
             self.child_gone(node);
         }
         match self.may_feed(&node, purpose, None, None) {
-            Ok(()) => self.feed(node, purpose, certified_until, false),
+            Ok(()) => self.feed(node, purpose, certified, false),
             Err(reason) => self.decline(node, purpose, reason),
         }
     }
@@ -229,17 +244,10 @@ impl<S: Suite> Room<S> {
         self.send(node, &Control::Declined { purpose, reason });
     }
 
-    fn feed(&mut self, node: NodeId, purpose: Purpose, certified_until: UnixSeconds, relays: bool) {
+    fn feed(&mut self, node: NodeId, purpose: Purpose, certified: Certified, relays: bool) {
         self.give_up_disordered_standby();
-        let child = Child {
-            purpose,
-            since: self.now,
-            certified_until,
-            makes_way: None,
-            leaves: false,
-            relays,
-            asked_to_move: None,
-        };
+        let child =
+            Child { purpose, since: self.now, certified, makes_way: None, leaves: false, relays, asked_to_move: None };
         self.children.map.insert(node, child);
         self.children.changed = true;
         let tick = self.own_tick();
@@ -446,7 +454,7 @@ impl<S: Suite> Room<S> {
             let moved = child.makes_way.is_some_and(|at| now.since(at) > MAKES_WAY);
             provisional
                 || moved
-                || child.certified_until.0.saturating_add(treehouse_invite::CLOCK_SKEW_SECONDS) < wall.0
+                || child.certified.until.0.saturating_add(treehouse_invite::CLOCK_SKEW_SECONDS) < wall.0
         };
         let ended: Vec<NodeId> =
             self.children.map.iter().filter(|(_, child)| spent(child)).map(|(node, _)| *node).collect();

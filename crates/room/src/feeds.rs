@@ -26,6 +26,9 @@ pub(crate) const TICK_IDLE: Duration = Duration::from_secs(1);
 /// A feed that brings its copies later than the other by this much, again and again, is late.
 const LATE: Duration = Duration::from_millis(500);
 
+/// And by this much all the time for so long.
+const LATE_FOR: Duration = Duration::from_millis(500);
+
 /// A copy that comes later than this counts as that late.
 const LAG_MAX: Duration = Duration::from_secs(10);
 
@@ -73,6 +76,8 @@ pub(crate) struct Feed {
     jitter_us: u32,
     /// Mean delay of its copies behind the first, in microseconds.
     lag_us: u32,
+    /// Since when each of its copies has come later than the other's by [`LATE`].
+    late_since: Option<Instant>,
     /// Distinct packets that it carried in this measuring window.
     carried: u32,
     /// When it was last pinged, and with what.
@@ -83,6 +88,8 @@ pub(crate) struct Feed {
     /// One-way delay from the root to it, as it says.
     pub(crate) delay_ms: u16,
     pub(crate) position: Position,
+    /// The newest beacon that it has brought: term and number.
+    pub(crate) beacon: (u16, u32),
 }
 
 impl Feed {
@@ -103,12 +110,14 @@ impl Feed {
             heard: now,
             jitter_us: 0,
             lag_us: 0,
+            late_since: None,
             carried: 0,
             pinged: None,
             ping_nonce: 0,
             trip_us: 0,
             delay_ms: 0,
             position: Position::default(),
+            beacon: (0, 0),
         }
     }
 
@@ -193,12 +202,17 @@ impl Feed {
 #[derive(Debug, Default)]
 struct Firsts(Vec<(u64, Instant)>);
 
-/// Slots of [`Firsts`]: more packets than one voice has in two seconds.
-const FIRSTS: usize = 128;
+/// Slots of [`Firsts`]: more packets than three voices have in two seconds.
+const FIRSTS: usize = 512;
 
 impl Firsts {
     fn key(header: &Header) -> u64 {
         u64::from_le_bytes(header.voice.0) ^ (u64::from(header.first.0) << 2) ^ u64::from(header.k.count())
+    }
+
+    /// Multiplicative hashing (Knuth, vol. 3, 6.4), or the frames of one voice would push out those of another in step.
+    fn slot(key: u64) -> usize {
+        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - FIRSTS.ilog2())) as usize
     }
 
     fn note(&mut self, header: &Header, now: Instant) {
@@ -206,14 +220,14 @@ impl Firsts {
             self.0 = vec![(0, Instant::ZERO); FIRSTS];
         }
         let key = Self::key(header);
-        if let Some(slot) = self.0.get_mut(key as usize % FIRSTS) {
+        if let Some(slot) = self.0.get_mut(Self::slot(key)) {
             *slot = (key, now);
         }
     }
 
     fn at(&self, header: &Header) -> Option<Instant> {
         let key = Self::key(header);
-        self.0.get(key as usize % FIRSTS).filter(|(of, _)| *of == key).map(|(_, at)| *at)
+        self.0.get(Self::slot(key)).filter(|(of, _)| *of == key).map(|(_, at)| *at)
     }
 }
 
@@ -231,6 +245,8 @@ pub(crate) struct Feeds {
 
 /// Length of a measuring window.
 const MEASURED: Duration = Duration::from_secs(3);
+/// After this a feed is left already where much is missing.
+const MEASURED_FIRST: Duration = Duration::from_secs(1);
 /// Distinct packets without which a window says nothing.
 const MEASURED_MIN: u32 = 60;
 
@@ -305,27 +321,40 @@ impl Feeds {
         if let Some(feed) = self.get_mut(from) {
             feed.carried = feed.carried.saturating_add(1);
             feed.lag_us = feed.lag_us * 31 / 32;
+            feed.late_since = None;
         }
     }
 
-    pub(crate) fn carried_again(&mut self, from: &NodeId, header: &Header, now: Instant) {
+    /// A copy of a packet has come; whether all that this feed has brought for a while is late. What a link that stood still brings in
+    /// one burst is not.
+    pub(crate) fn carried_again(&mut self, from: &NodeId, header: &Header, now: Instant) -> bool {
         let first = self.firsts.at(header);
-        if let (Some(first), Some(feed)) = (first, self.get_mut(from)) {
-            let lag = now.since(first).min(LAG_MAX);
-            let lag_us = u32::try_from(lag.as_micros()).unwrap_or(u32::MAX);
-            feed.lag_us = (feed.lag_us * 31 + lag_us) / 32;
-            feed.carried = feed.carried.saturating_add(1);
+        let (Some(first), Some(feed)) = (first, self.get_mut(from)) else { return false };
+        let lag = now.since(first).min(LAG_MAX);
+        let lag_us = u32::try_from(lag.as_micros()).unwrap_or(u32::MAX);
+        feed.lag_us = (feed.lag_us * 31 + lag_us) / 32;
+        feed.carried = feed.carried.saturating_add(1);
+        if lag < LATE {
+            feed.late_since = None;
         }
+        lag >= LATE && now.since(*feed.late_since.get_or_insert(now)) >= LATE_FOR
     }
 
-    /// At the end of a window, the feeds that lack more than 5 % of what another brought, and those that are late.
+    /// At the end of a window, the feeds that lack more than 5 % of what another brought, and those that are late; before it, those that
+    /// lack more than 20 %.
     pub(crate) fn compare(&mut self, now: Instant) -> Vec<(NodeId, Suspicion)> {
-        if now.since(self.window_since) < MEASURED {
+        let (distinct, since) = (self.distinct, self.window_since);
+        let age = now.since(since);
+        if age < MEASURED_FIRST || distinct < MEASURED_MIN / 2 && age < MEASURED {
             return Vec::new();
         }
-        let (distinct, since) = (self.distinct, self.window_since);
         let whole = |feed: &Feed| feed.carries() && feed.calm <= since;
         let complete = |feed: &Feed| whole(feed) && feed.carried.saturating_mul(100) >= distinct.saturating_mul(99);
+        if age < MEASURED {
+            let lacks = |feed: &&Feed| whole(feed) && feed.carried.saturating_mul(100) < distinct.saturating_mul(80);
+            let lacking = self.all.iter().filter(|_| self.all.iter().any(complete)).filter(lacks);
+            return lacking.map(|feed| (feed.node(), Suspicion::Missing)).collect();
+        }
         let mut found = Vec::new();
         if distinct >= MEASURED_MIN && self.all.iter().any(complete) {
             for feed in self.all.iter().filter(|feed| whole(feed)) {

@@ -110,7 +110,7 @@ impl<S: Suite> Room<S> {
         };
         let pings = self.feeds.all.iter().map(|feed| self.ping_due(feed));
         let rest = self.now.after(REST_MAX);
-        let due = [self.standby_due(), self.review_at, self.failed_due(), self.links_due(stays)];
+        let due = [self.standby_due(), self.review_at, self.failed_due(), self.links_due(stays), self.keys_due()];
         pings.chain(due.into_iter().flatten()).chain([self.status_due_at(), rest]).min().unwrap_or(rest)
     }
 

@@ -10,7 +10,7 @@ use core::time::Duration;
 use treehouse_wire::{Bytes, FramesPerPacket, Level, MediaKey, NodeId, Packet, Suite, VoiceId, packet::UnsealError};
 
 use crate::{
-    api::{Offence, Output, PlayFrame, RoomError},
+    api::{Offence, Output, PlayFrame, RoomError, Suspicion},
     room::Room,
     timers::Timer,
     voices::{FRAMES_OLD, Way},
@@ -62,6 +62,7 @@ impl<S: Suite> Room<S> {
             link.unsolicited = None;
         }
         self.heard(from);
+        self.judge_accounts();
         self.stage_links.heard(&from, self.now);
         self.receive(from, via, packet);
         Ok(())
@@ -90,7 +91,10 @@ impl<S: Suite> Room<S> {
         }
         let recent = self.voices.recent(header.voice, now);
         if recent.has_seen(&header) {
-            return self.feeds.carried_again(&from, &header, now);
+            if self.feeds.carried_again(&from, &header, now) {
+                self.suspect(from, Suspicion::Late);
+            }
+            return;
         }
         if !packet.verify(&self.suite, &self.room, &key) {
             return self.forged(from);
@@ -198,7 +202,7 @@ impl<S: Suite> Room<S> {
     /// Gives each frame that is new to the player; how loud the packet is, where there is one.
     fn play(&mut self, from: NodeId, speaker: NodeId, key: &MediaKey, packet: &Packet) -> Option<Level> {
         let header = packet.header();
-        let room_key = self.key.as_ref().filter(|(epoch, _)| *epoch == header.epoch)?;
+        let room_key = (header.epoch, self.keys.opening(header.epoch)?);
         let recent = self.voices.recent(header.voice, self.now);
         let voiced = match packet.open(&self.suite, recent.unsealing_key(&self.suite, &self.room, room_key, key)) {
             Ok(voiced) => voiced,

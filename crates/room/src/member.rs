@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use treehouse_invite::{Certificate, Charter, Invite};
 use treehouse_wire::{
-    Address, Contact, Control, List, NodeId, Suite, UnixSeconds,
+    Address, Contact, Control, Epoch, List, NodeId, RoomKey, Suite, UnixSeconds,
     control::{Admitted, Profile, Purpose, Refusal, Report, Statement, Status},
 };
 
 use crate::{
-    api::{Event, JoinFailure},
+    api::{Closing, Event, JoinFailure},
     feeds::Aim,
+    keys::{ACTIVATION, Keys},
     lead::{Entry, Lead},
     room::{Phase, Room},
     time::Instant,
@@ -201,7 +202,7 @@ impl<S: Suite> Room<S> {
         let lease = admitted.lease.map(Arc::new);
         self.certificate =
             Some(HeldCertificate { expires: certificate.expires, statement: admitted.certificate, lease });
-        self.key = Some((admitted.epoch, admitted.key));
+        self.admitted_with(admitted.epoch, admitted.key);
         self.timers.disarm(Timer::Admission);
         self.status_due = true;
         if !first {
@@ -217,6 +218,14 @@ impl<S: Suite> Room<S> {
         self.host_link.admitted = Some(self.now);
         self.event(Event::Admitted { room: self.room, title: charter.title.as_str().to_owned(), role });
         self.expect_provisional(from);
+    }
+
+    /// The key that seals packets now. A newer one that the state names follows it.
+    fn admitted_with(&mut self, epoch: Epoch, key: RoomKey) {
+        if self.keys.opening(epoch).is_none() && !self.take_key(epoch, key.clone(), ACTIVATION) {
+            // It has been away for longer than it was told: what it holds is of before.
+            self.keys = Keys::only(epoch, key);
+        }
     }
 
     /// The leader feeds whom it admits, without being asked, or declines.
@@ -248,6 +257,9 @@ impl<S: Suite> Room<S> {
         if self.certificate.is_some() && refusal == Refusal::Expired {
             self.certificate = None;
             return self.ask_admission();
+        }
+        if refusal == Refusal::Banned && self.phase == Phase::In {
+            return self.close(Closing::Removed);
         }
         if self.certificate.is_none() {
             self.join_failed(JoinFailure::Refused(refusal));

@@ -286,6 +286,7 @@ impl<S: Suite> Room<S> {
             }
             if feed.repairing.is_some() && !repairing {
                 self.arm_feeds();
+                self.forget_accounts();
             }
         }
         self.follow_rank(from);

@@ -1,11 +1,11 @@
 //! The room itself: what it holds, and how inputs reach the parts that handle them.
 
 use core::time::Duration;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use treehouse_invite::MediaClaim;
 use treehouse_wire::{
-    Address, Contact, Control, Epoch, NodeId, NodeTag, RoomId, RoomKey, Suite, UnixSeconds,
+    Address, Contact, Control, NodeId, NodeTag, RoomId, Suite, UnixSeconds,
     control::{Adoption, Farewell, Name, Purpose, Rank, Report},
 };
 
@@ -18,6 +18,7 @@ use crate::{
     coordinates::Coordinate,
     feeds::Feeds,
     host::Acting,
+    keys::Keys,
     links::Links,
     measure::Measuring,
     member::{HeldCertificate, HostLink},
@@ -30,6 +31,7 @@ use crate::{
     time::Instant,
     timers::{Timer, Timers},
     voices::Voices,
+    withheld::Ledger,
 };
 
 /// A member that leaves feeds its children for this long at most, so that they find others first.
@@ -77,7 +79,7 @@ pub struct Room<S: Suite> {
     pub(crate) links: Links,
     pub(crate) host_link: HostLink,
     pub(crate) certificate: Option<HeldCertificate>,
-    pub(crate) key: Option<(Epoch, RoomKey)>,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) state: HeldState,
     pub(crate) members: u32,
     pub(crate) rank: Rank,
@@ -102,6 +104,8 @@ pub struct Room<S: Suite> {
     pub(crate) voices: Voices<S>,
     /// Which voices go down the tree, while any do.
     pub(crate) choice: Option<Box<Choice>>,
+    /// What the host says it has sent, and what came of it, while it says so.
+    pub(crate) ledger: Option<Box<Ledger>>,
     /// While a hand is up, on stage or not.
     pub(crate) own_voice: Option<Box<OwnVoice<S>>>,
     pub(crate) stage_links: StageLinks,
@@ -121,14 +125,14 @@ impl<S: Suite> Room<S> {
     pub fn host(now: Instant, wall: UnixSeconds, suite: S, config: Config, host: HostConfig) -> Self {
         let id = host.charter.room();
         let title = host.charter.title.as_str().to_owned();
-        let key = RoomKey::derive(&config.random_seed, Epoch::default());
+        let key_seed = config.random_seed;
         let mut room = Room::new(now, wall, suite, config, id, None);
         room.host = room.me;
-        room.acting = Some(Box::new(Acting::new(host.charter_statement)));
+        room.acting = Some(Box::new(Acting::new(host.charter_statement, key_seed, now)));
         let profile = room.profile();
         room.region = Some(Box::new(Region::of_host(room.me, profile, host.protection, host.region_max, now)));
         room.coordinate = Coordinate::origin();
-        room.key = Some((Epoch::default(), key));
+        room.draw_key();
         room.rank = Rank::HOST;
         room.phase = Phase::In;
         room.members = 1;
@@ -171,7 +175,7 @@ impl<S: Suite> Room<S> {
             links: Links::default(),
             host_link: link.unwrap_or_else(HostLink::none),
             certificate: None,
-            key: None,
+            keys: Arc::default(),
             state: HeldState::default(),
             members: 0,
             rank: Rank { depth: u8::MAX, admission: u32::MAX },
@@ -190,6 +194,7 @@ impl<S: Suite> Room<S> {
             reports_waiting: Vec::new(),
             voices: Voices::default(),
             choice: None,
+            ledger: None,
             own_voice: None,
             stage_links: StageLinks::default(),
             stage_contacts: Sorted::default(),
@@ -342,7 +347,7 @@ impl<S: Suite> Room<S> {
             Control::Moved(contact) => self.moved(from, contact),
             Control::Tick(tick) => self.tick(from, tick),
             Control::State(statement) => self.state_head(from, statement),
-            Control::StagePart { digest, index, of, part } => self.stage_part(from, digest, index, of, &part),
+            Control::StatePart { digest, index, of, part } => self.state_part(from, digest, index, of, &part),
             Control::StateWanted => self.state_wanted(from),
             Control::Beacon(statement) => self.beacon(from, statement),
             Control::Offer { .. } | Control::Placement(_) | Control::StageContact(_) => self.host_says(from, message),
@@ -356,6 +361,7 @@ impl<S: Suite> Room<S> {
             Control::Hubs(rows) => self.hub_rows(from, &rows),
             Control::HandsWanted { count } => self.hands_wanted(from, count),
             Control::Page { path } => self.paged(from, &path),
+            Control::Key { epoch, key } => self.key_came(from, epoch, key),
         }
     }
 
@@ -394,7 +400,8 @@ impl<S: Suite> Room<S> {
                 self.leader_left(from);
             }
             Farewell::Unused => self.host_link_unused(from),
-            Farewell::RoomClosed | Farewell::Misbehaved => {}
+            // Whom the room has put out sees it in the signed state.
+            Farewell::RoomClosed | Farewell::Misbehaved | Farewell::Removed => {}
         }
     }
 
@@ -405,6 +412,9 @@ impl<S: Suite> Room<S> {
             Command::Promote(peer) => self.set_on_stage(peer, true)?,
             Command::Demote(peer) => self.set_on_stage(peer, false)?,
             Command::SetRecording(on) => self.set_recording(on)?,
+            Command::Kick(who) => self.kick(who)?,
+            Command::Ban(who) => self.ban(who)?,
+            Command::Unban(who) => self.unban(&who)?,
             Command::Leave => self.leave(),
         }
         Ok(())
@@ -427,7 +437,7 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    fn close(&mut self, closing: Closing) {
+    pub(crate) fn close(&mut self, closing: Closing) {
         if self.phase == Phase::Closed {
             return;
         }
@@ -442,6 +452,8 @@ impl<S: Suite> Room<S> {
     fn housekeeping(&mut self) {
         self.timers.arm(Timer::Housekeeping, self.now.after(HOUSEKEEPING));
         self.voices.forget_old(self.now);
+        self.keep_keys();
+        self.keep_accounts();
         self.forget_failed();
         self.close_unused_links();
         self.end_spent_feeds();

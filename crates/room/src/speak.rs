@@ -147,14 +147,13 @@ impl<S: Suite> Room<S> {
     }
 
     fn seal(&mut self, k: FramesPerPacket, frames: &[Waiting]) -> Result<Option<Packet>, RoomError> {
-        let (Some(voice), Some((epoch, room_key)), Some(first)) = (&mut self.own_voice, &self.key, frames.first())
-        else {
+        let sealing = self.keys.sealing(self.now);
+        let (Some(voice), Some((epoch, room_key)), Some(first)) = (&mut self.own_voice, sealing, frames.first()) else {
             return Ok(None);
         };
-        let key = sealing_key::<S>(&self.suite, voice, &self.room, *epoch, room_key);
+        let key = sealing_key::<S>(&self.suite, voice, &self.room, epoch, room_key);
         let level = frames.iter().map(|frame| frame.level).min().unwrap_or(Level::SILENCE);
-        let header =
-            Header { k, epoch: *epoch, voice: voice.claim.key.voice(), first: first.number, captured: first.captured };
+        let header = Header { k, epoch, voice: voice.claim.key.voice(), first: first.number, captured: first.captured };
         let opus: Vec<&Bytes> = frames.iter().map(|frame| &frame.opus).collect();
         Packet::seal(&self.suite, &self.room, &voice.signer, &key, header, level, &opus)
             .map(Some)

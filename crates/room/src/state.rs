@@ -1,17 +1,18 @@
 //! The signed room state as a member holds it, and how it floods.
 //!
-//! The host signs a head that names the stage list by its digest. A member takes over a head once it verifies, is newer,
-//! and the list is at hand; then it passes both on to all whom it feeds. A neighbour whose tick names a newer state is
-//! asked for it.
+//! The host signs a head that names the stage list and the list of bans by their digests. A member takes over a head once it
+//! verifies, is newer, and the lists are at hand; then it lets go whom they ban, and passes all on to the others whom it feeds.
+//! A neighbour whose tick names a newer state is asked for it.
 
 use core::time::Duration;
 use std::sync::Arc;
 
-use treehouse_invite::{RoomState, Stage, StageAssembly};
+use treehouse_invite::{Assembly, Bans, RoomState, Stage, StateList};
 use treehouse_wire::{Control, NodeId, Suite, control::Statement};
 
 use crate::{
     api::{Event, Offence},
+    keys::Keys,
     lead::Lead,
     room::Room,
 };
@@ -26,11 +27,46 @@ pub(crate) struct Head {
     statement: Statement,
 }
 
-/// A state whose stage list has not come yet.
+/// A state whose lists have not all come yet.
 struct Pending {
     state: RoomState,
     statement: Statement,
-    assembly: StageAssembly,
+    stage: Wanted<Stage>,
+    bans: Wanted<Bans>,
+}
+
+/// A list that a state names.
+enum Wanted<L> {
+    Here(Arc<L>),
+    Comes(Assembly<L>),
+}
+
+impl<L: StateList> Wanted<L> {
+    /// The list at hand where it is that of the digest.
+    fn new(held: &Arc<L>, digest: [u8; 32]) -> Self {
+        if held.digest() == digest { Wanted::Here(Arc::clone(held)) } else { Wanted::Comes(Assembly::new(digest)) }
+    }
+
+    fn here(&self) -> Option<Arc<L>> {
+        match self {
+            Wanted::Here(list) => Some(Arc::clone(list)),
+            Wanted::Comes(_) => None,
+        }
+    }
+
+    /// Takes one piece; none where it is of another list, else whether it can be one.
+    fn add(&mut self, digest: [u8; 32], index: u8, of: u8, part: &[u8]) -> Option<bool> {
+        let Wanted::Comes(assembly) = self else { return None };
+        if *assembly.digest() != digest {
+            return None;
+        }
+        match assembly.add(digest, index, of, part) {
+            Ok(Some(list)) => *self = Wanted::Here(Arc::new(list)),
+            Ok(None) => {}
+            Err(_) => return Some(false),
+        }
+        Some(true)
+    }
 }
 
 /// The newest state, and the one that is still incomplete.
@@ -38,6 +74,7 @@ struct Pending {
 pub(crate) struct HeldState {
     current: Option<Arc<Head>>,
     stage: Arc<Stage>,
+    bans: Arc<Bans>,
     pending: Option<Box<Pending>>,
 }
 
@@ -51,11 +88,16 @@ impl HeldState {
         if let Some(head) = &mut self.current {
             share(&mut pool.heads, head);
             share(&mut pool.stages, &mut self.stage);
+            share(&mut pool.bans, &mut self.bans);
         }
     }
 
     pub(crate) fn stage(&self) -> &Stage {
         &self.stage
+    }
+
+    pub(crate) fn bans(&self) -> &Bans {
+        &self.bans
     }
 
     /// Term and version; zeros while there is none.
@@ -68,6 +110,10 @@ impl HeldState {
         let Some(head) = &self.current else { return Vec::new() };
         let mut messages = vec![Control::State(head.statement.clone())];
         messages.extend(self.stage.parts());
+        // An empty list is what everyone begins with.
+        if !self.bans.is_empty() {
+            messages.extend(self.bans.parts());
+        }
         messages
     }
 }
@@ -77,6 +123,8 @@ impl HeldState {
 pub struct Pool {
     heads: Vec<Arc<Head>>,
     stages: Vec<Arc<Stage>>,
+    bans: Vec<Arc<Bans>>,
+    keys: Vec<Arc<Keys>>,
     leads: Vec<Arc<Lead>>,
     leases: Vec<Arc<Statement>>,
 }
@@ -100,6 +148,9 @@ impl<S: Suite> Room<S> {
     /// [`View::state`](crate::View::state) has changed, all of them hold one room state.
     pub fn share(&mut self, pool: &mut Pool) {
         self.state.share(pool);
+        if self.keys.is_settled() {
+            share(&mut pool.keys, &mut self.keys);
+        }
         if let Some(lead) = &mut self.host_link.lead {
             share(&mut pool.leads, lead);
         }
@@ -116,28 +167,31 @@ impl<S: Suite> Room<S> {
         if state.id() <= self.state.id() || state.id() <= pending || self.is_host() {
             return;
         }
-        if state.stage_digest == self.state.stage.digest() {
-            let stage = Arc::clone(&self.state.stage);
-            self.state.pending = None;
-            return self.install_state(Some(from), state, statement, stage);
-        }
-        let assembly = StageAssembly::new(state.stage_digest);
-        self.state.pending = Some(Box::new(Pending { state, statement, assembly }));
+        let stage = Wanted::new(&self.state.stage, state.stage_digest);
+        let bans = Wanted::new(&self.state.bans, state.bans_digest);
+        self.state.pending = Some(Box::new(Pending { state, statement, stage, bans }));
+        self.install_pending(from);
     }
 
-    pub(crate) fn stage_part(&mut self, from: NodeId, digest: [u8; 32], index: u8, of: u8, part: &[u8]) {
-        let Some(mut pending) = self.state.pending.take() else { return };
-        let wanted = digest == pending.state.stage_digest;
-        match pending.assembly.add(digest, index, of, part) {
-            Ok(Some(stage)) => {
-                return self.install_state(Some(from), pending.state, pending.statement, Arc::new(stage));
-            }
-            Ok(None) => {}
-            // Parts of two states may mix on their way; only what cannot be a part at all is an offence.
-            Err(_) if wanted => self.offended(from, Offence::Malformed),
-            Err(_) => {}
+    pub(crate) fn state_part(&mut self, from: NodeId, digest: [u8; 32], index: u8, of: u8, part: &[u8]) {
+        let Some(pending) = &mut self.state.pending else { return };
+        let stage = pending.stage.add(digest, index, of, part);
+        // Parts of two states may mix on their way; only what cannot be a part at all is an offence.
+        match stage.or_else(|| pending.bans.add(digest, index, of, part)) {
+            Some(true) => self.install_pending(from),
+            Some(false) => self.offended(from, Offence::Malformed),
+            None => {}
         }
-        self.state.pending = Some(pending);
+    }
+
+    /// Takes over the state that waits, once all its lists are there.
+    fn install_pending(&mut self, from: NodeId) {
+        let lists = self.state.pending.as_ref().and_then(|pending| Some((pending.stage.here()?, pending.bans.here()?)));
+        let Some((stage, bans)) = lists else { return };
+        if let Some(pending) = self.state.pending.take() {
+            let Pending { state, statement, .. } = *pending;
+            self.install_state(Some(from), state, statement, stage, bans);
+        }
     }
 
     /// Takes over a state that the host signed, and passes it on.
@@ -147,6 +201,7 @@ impl<S: Suite> Room<S> {
         state: RoomState,
         statement: Statement,
         stage: Arc<Stage>,
+        bans: Arc<Bans>,
     ) {
         let was_recording = self.state.head().is_some_and(|old| old.recording);
         let stage_changed = stage != self.state.stage;
@@ -155,7 +210,9 @@ impl<S: Suite> Room<S> {
             return;
         }
         let recording = state.recording;
+        let bans_changed = bans != self.state.bans;
         self.state.stage = stage;
+        self.state.bans = bans;
         self.state.current = Some(Arc::new(Head { state, statement }));
         if stage_changed {
             self.voices.forget_left(&self.state.stage);
@@ -167,18 +224,31 @@ impl<S: Suite> Room<S> {
         if was_recording != recording {
             self.event(Event::Recording(recording));
         }
-        self.flood_state(from);
+        if bans_changed && !self.expel_banned() {
+            return;
+        }
+        self.flood_state(from, bans_changed);
         self.stage_changed();
         self.receive_held();
     }
 
-    fn flood_state(&mut self, from: Option<NodeId>) {
-        let messages = self.state.messages();
+    /// Those who get the room state and the room key from this node, whose certificates it has seen.
+    pub(crate) fn who_gets_state(&self) -> Vec<NodeId> {
         let mut to = self.children.with_purpose(|_| true);
         to.extend(self.stage_links.listeners());
         to.sort_unstable();
         to.dedup();
-        for peer in to.into_iter().filter(|peer| Some(*peer) != from) {
+        to
+    }
+
+    fn flood_state(&mut self, from: Option<NodeId>, bans_changed: bool) {
+        let mut messages = self.state.messages();
+        if !bans_changed {
+            // Who has the state before has this list; who has not asks for all of it.
+            let stage_parts = self.state.stage.parts().len();
+            messages.truncate(1 + stage_parts);
+        }
+        for peer in self.who_gets_state().into_iter().filter(|peer| Some(*peer) != from) {
             for message in &messages {
                 self.send(peer, message);
             }
@@ -189,14 +259,19 @@ impl<S: Suite> Room<S> {
         for message in self.state.messages() {
             self.send(to, &message);
         }
+        self.send_key(to);
     }
 
     /// A neighbour named its newest state.
     pub(crate) fn learn_state_id(&mut self, from: NodeId, id: (u16, u32)) {
-        let now = self.now;
-        if id <= self.state.id() {
-            return;
+        if id > self.state.id() {
+            self.ask_state(from);
         }
+    }
+
+    /// Asks a neighbour for the newest state, its lists and its key, not all the time.
+    pub(crate) fn ask_state(&mut self, from: NodeId) {
+        let now = self.now;
         let Some(link) = self.links.get(&from) else { return };
         if link.state_asked.is_none_or(|at| now.since(at) >= ASK) {
             link.state_asked = Some(now);

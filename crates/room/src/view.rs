@@ -1,11 +1,14 @@
 //! What a test or a simulator may look at: a room's place in the tree, at one instant.
 
 use treehouse_wire::{
-    NodeId, Suite,
+    Epoch, NodeId, Suite,
     control::{Purpose, Rank},
 };
 
-use crate::room::{Phase, Room};
+use crate::{
+    room::{Phase, Room},
+    time::Instant,
+};
 
 /// A feed that a room has been granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub struct View {
     pub host_linked: bool,
     /// Term and version of the room state that it has.
     pub state: (u16, u32),
+    /// The epochs whose packets it can open, the oldest first.
+    pub epochs: Vec<Epoch>,
 }
 
 /// What a room lives on, short: cheap enough to ask after every input.
@@ -79,6 +84,16 @@ impl<S: Suite> Room<S> {
             root: self.is_root(),
             state: self.state.id(),
         }
+    }
+
+    /// The epoch whose key seals what it says, if it speaks.
+    pub fn sealing(&self, now: Instant) -> Option<Epoch> {
+        self.keys.sealing(now).filter(|_| self.own_voice.is_some()).map(|(epoch, _)| epoch)
+    }
+
+    /// Whether it can open packets of an epoch.
+    pub fn opens(&self, epoch: Epoch) -> bool {
+        self.keys.opening(epoch).is_some()
     }
 
     /// What a feed was asked for, if it is granted.
@@ -117,6 +132,7 @@ impl<S: Suite> Room<S> {
             leader: if self.region.is_some() { self.me } else { self.registry() },
             region: self.region.as_ref().map(|region| region.directory.len()),
             state: self.state.id(),
+            epochs: self.keys.epochs().collect(),
         }
     }
 }

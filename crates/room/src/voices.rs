@@ -12,7 +12,7 @@ use treehouse_wire::{
     control::Positions,
 };
 
-use crate::{floor::CHALLENGE, time::Instant, window::Window};
+use crate::{floor::CHALLENGE, keys::Keys, time::Instant, window::Window};
 
 /// Frames back to which a receiver asks for what it missed, and past which a packet is of no use: three seconds.
 pub(crate) const FRAMES_OLD: u32 = 150;
@@ -117,13 +117,13 @@ impl<S: Suite> Recent<S> {
         &mut self,
         suite: &S,
         room: &RoomId,
-        (epoch, room_key): &(Epoch, RoomKey),
+        (epoch, room_key): (Epoch, &RoomKey),
         key: &MediaKey,
     ) -> &S::VoiceKey {
-        if self.unsealing.as_ref().is_none_or(|(of, _)| of != epoch) {
+        if self.unsealing.as_ref().is_none_or(|(of, _)| *of != epoch) {
             self.unsealing = None;
         }
-        &self.unsealing.get_or_insert_with(|| (*epoch, suite.voice_key(room, *epoch, room_key, key))).1
+        &self.unsealing.get_or_insert_with(|| (epoch, suite.voice_key(room, epoch, room_key, key))).1
     }
 }
 
@@ -171,6 +171,15 @@ impl<S: Suite> Voices<S> {
         });
         let Heard { ends, recent, .. } = &mut self.heard[at];
         recent.get_or_insert_with(|| Box::new(Recent::new(*ends, now)))
+    }
+
+    /// How many frames of a voice have come, of those from the first to the last.
+    pub(crate) fn came_between(&self, voice: VoiceId, first: FrameNumber, last: FrameNumber) -> u32 {
+        let recent = self.heard.iter().find(|heard| heard.voice == voice).and_then(|heard| heard.recent.as_ref());
+        let Some(recent) = recent else { return 0 };
+        let came = |frame: &u32| recent.seen[0].contains(*frame) || recent.seen[1].contains(*frame / 3);
+        // An account is of a second, and no window of more frames than it holds.
+        (first.0..=last.0).take(crate::window::WINDOW as usize).filter(came).count() as u32
     }
 
     /// The stage has changed: of the voices that are not on it the oldest are forgotten.
@@ -257,6 +266,13 @@ impl<S: Suite> Voices<S> {
             kept.packet.clone()
         });
         taken.collect()
+    }
+
+    /// Wipes what was derived from keys that are gone.
+    pub(crate) fn wipe_keys(&mut self, keys: &Keys) {
+        for recent in self.heard.iter_mut().filter_map(|heard| heard.recent.as_mut()) {
+            recent.unsealing.take_if(|(epoch, _)| keys.opening(*epoch).is_none());
+        }
     }
 
     fn forget_replayed(&mut self, now: Instant) {

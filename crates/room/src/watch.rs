@@ -55,6 +55,10 @@ fn verdict(feed: &Feed, settled: bool, now: Instant) -> Option<Verdict> {
         (Phase::Linking, _) => (age >= linking).then_some(Verdict::Failed),
         (Phase::Asked, _) => (age >= ASKED).then_some(Verdict::Failed),
         (Phase::Live, _) if feed.aim == Aim::Provisional && age >= PROVISIONAL && settled => Some(Verdict::Spent),
+        // Who keeps something back does not recover, nor who is late with all.
+        (Phase::Live, Some((_, Suspicion::Withheld | Suspicion::Late | Suspicion::Missing))) if settled => {
+            Some(Verdict::Failed)
+        }
         (Phase::Live, Some((since, _))) => (now.since(since) >= RELEASE).then_some(Verdict::Failed),
         (Phase::Live, None) if now >= feed.silent_at() => Some(Verdict::Suspect(Suspicion::Silent)),
         (Phase::Live, None) => {
@@ -115,6 +119,7 @@ impl<S: Suite> Room<S> {
         let due = |feed: &Feed| match (feed.phase, feed.suspect) {
             (Phase::Linking, _) => feed.since.after(if settled { LINKING } else { LINKING_URGENT }),
             (Phase::Asked, _) => feed.since.after(ASKED),
+            (Phase::Live, Some((_, Suspicion::Withheld | Suspicion::Late | Suspicion::Missing))) if settled => self.now,
             (Phase::Live, Some((since, _))) => since.after(RELEASE),
             (Phase::Live, None) if feed.aim == Aim::Provisional && settled => {
                 feed.silent_at().min(feed.since.after(PROVISIONAL))
@@ -142,6 +147,7 @@ impl<S: Suite> Room<S> {
         feed.suspect = Some((now, reason));
         let was_idle = feed.purpose == Purpose::IdleStandby;
         self.event(Event::Suspected { peer: node, reason });
+        self.forget_accounts();
         self.note_cut(now);
         if !was_idle {
             self.make_standby_carry();

@@ -1,7 +1,7 @@
-//! Which of the last 256 numbers were seen: the anti-replay window of RFC 4303 appendix A, over frame numbers.
+//! Which of the last 1024 numbers were seen: the anti-replay window of RFC 4303 appendix A, over frame numbers.
 
 /// Numbers that a window remembers.
-pub(crate) const WINDOW: u32 = 256;
+pub(crate) const WINDOW: u32 = 1024;
 const WORDS: usize = (WINDOW / 64) as usize;
 
 /// A sliding set of numbers. Numbers older than the window count as seen.

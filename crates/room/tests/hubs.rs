@@ -13,7 +13,7 @@ use treehouse_room::{
     Cheap, Command, Config, Event, Input, JoinConfig, JoinFailure, Offence, Output, Protection, Room,
 };
 use treehouse_wire::{
-    Contact, Control, List, NodeId, Suite, UnixSeconds,
+    Contact, Control, Lineage, List, NodeId, Suite, UnixSeconds,
     control::{Decline, Name, Purpose, Subscribe},
 };
 
@@ -331,7 +331,7 @@ fn a_certificate_that_a_hub_had_no_right_to_sign_gets_no_feed() {
     let certificate = |role, admission| {
         let expires = UnixSeconds(support::WALL + 7200);
         let node = world.nodes[thief].id;
-        Certificate { node, role, admission, term: 0, issued: wall, expires, chain: [1; 32] }
+        Certificate { node, role, admission, term: 0, issued: wall, expires, lineage: Lineage::default() }
             .sign(&Cheap, &signer, &room)
     };
     let lease = Lease {

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{Blob, DecodeError, List, Text, decode, encode},
-    ids::{MediaKey, NodeId, NodeTag, VoiceId},
+    ids::{LinkTag, MediaKey, NodeId, NodeTag, VoiceId},
     limits::{
         ADDRESS_BYTES_MAX, ADDRESSES_MAX, CANDIDATES_MAX, CONTROL_BYTES_MAX, HUBS_MAX, INVITE_BYTES_MAX, LEADERS_MAX,
-        NAME_BYTES_MAX, PATH_MAX, RECORDS_MAX, REPORTS_MAX, SIGNED_BYTES_MAX, SPARES_MAX, STAGE_PART_BYTES_MAX,
-        VOICES_MAX,
+        LINKS_MAX, NAME_BYTES_MAX, PATH_MAX, RECORDS_MAX, REPORTS_MAX, SIGNED_BYTES_MAX, SPARES_MAX,
+        STATE_PART_BYTES_MAX, VOICES_MAX,
     },
     signed::{Signature, Signed},
     suite::RoomKey,
@@ -27,6 +27,9 @@ pub type Name = Text<NAME_BYTES_MAX>;
 pub type Statement = Signed<SIGNED_BYTES_MAX>;
 /// The newest frame that a member has of each voice, so that a feed can go on from there.
 pub type Positions = List<(VoiceId, FrameNumber), VOICES_MAX>;
+
+/// The links of the invite that a member was admitted by, the founder's first; none for the host itself.
+pub type Lineage = List<LinkTag, LINKS_MAX>;
 
 /// A node and where it can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +129,8 @@ pub enum Refusal {
     RoomFull,
     /// Too many requests: try again later.
     Busy,
+    /// The node, or an invite that it came by, is banned from the room.
+    Banned,
 }
 
 /// Why a link ends.
@@ -139,6 +144,8 @@ pub enum Farewell {
     Unused,
     /// The other end broke the protocol.
     Misbehaved,
+    /// The other end was put out of the room.
+    Removed,
 }
 
 /// What a feed is for.
@@ -281,8 +288,8 @@ pub struct Record {
     pub role: u8,
     /// Number of its admission.
     pub admission: u32,
-    /// Hash of the last link of its invite.
-    pub chain: [u8; 32],
+    /// The links of its invite.
+    pub lineage: Lineage,
     /// Seconds that it has been in the room.
     pub age_s: u32,
     /// Counter of its newest placement.
@@ -411,8 +418,8 @@ pub enum Control {
     },
     /// The head of a room state.
     State(Statement),
-    /// A piece of the stage list that the newest head has the digest of.
-    StagePart {
+    /// A piece of the stage list, or of the list of bans, that the newest head has the digest of.
+    StatePart {
         /// SHA-256 of the whole list.
         digest: [u8; 32],
         /// This piece's number.
@@ -420,7 +427,7 @@ pub enum Control {
         /// How many there are.
         of: u8,
         /// Its bytes.
-        part: Blob<STAGE_PART_BYTES_MAX>,
+        part: Blob<STATE_PART_BYTES_MAX>,
     },
     /// Asks a neighbour for its newest room state.
     StateWanted,
@@ -484,6 +491,13 @@ pub enum Control {
     Page {
         /// The nodes that it still has to pass, the member last; empty for the member itself.
         path: List<NodeTag, PATH_MAX>,
+    },
+    /// The room key whose digest the newest head has, to members whose certificate the sender has seen.
+    Key {
+        /// Its epoch.
+        epoch: Epoch,
+        /// The key.
+        key: RoomKey,
     },
 }
 

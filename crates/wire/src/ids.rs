@@ -40,6 +40,10 @@ bytes_id!(
     RoomId, 32
 );
 bytes_id!(
+    /// A link of an invite: the first sixteen bytes of its id.
+    LinkTag, 16
+);
+bytes_id!(
     /// The Ed25519 public key that signs the packets of one voice for one session of its speaker.
     MediaKey, 32
 );
@@ -52,6 +56,15 @@ impl NodeId {
     /// The short form that root paths carry.
     pub fn tag(&self) -> NodeTag {
         NodeTag([self.0[0], self.0[1], self.0[2], self.0[3]])
+    }
+}
+
+impl LinkTag {
+    /// The short form of a link's id.
+    pub fn of(id: &[u8; 32]) -> Self {
+        let mut tag = [0; 16];
+        tag.copy_from_slice(&id[..16]);
+        LinkTag(tag)
     }
 }
 

@@ -26,9 +26,9 @@ pub mod units;
 
 pub use bytes::Bytes;
 pub use codec::{Blob, DecodeError, List, Text, decode, encode};
-pub use control::{Address, Contact, Control};
-pub use ids::{MediaKey, NodeId, NodeTag, RoomId, VoiceId};
+pub use control::{Address, Contact, Control, Lineage};
+pub use ids::{LinkTag, MediaKey, NodeId, NodeTag, RoomId, VoiceId};
 pub use packet::{FramesPerPacket, Header, Level, Packet, Voiced};
 pub use signed::{Domain, Signature, Signed};
-pub use suite::{RoomKey, Shipped, Suite};
+pub use suite::{RoomKey, RoomKeySeed, Shipped, Suite};
 pub use units::{CaptureTime, Epoch, FrameNumber, UnixSeconds};

@@ -37,10 +37,16 @@ pub const STAGE_MAX: usize = 50;
 pub const SIGNED_BYTES_MAX: usize = 512;
 /// Largest invite, in bytes, and so the largest chain of links in a `Join`.
 pub const INVITE_BYTES_MAX: usize = 1024;
-/// Largest piece of the stage list in one message.
-pub const STAGE_PART_BYTES_MAX: usize = 3800;
-/// Pieces that a stage list may come in.
+/// Links that an invite's chain has at most.
+pub const LINKS_MAX: usize = 4;
+/// Largest piece of a list that the room state names, in one message.
+pub const STATE_PART_BYTES_MAX: usize = 3800;
+/// Pieces that the stage list may come in.
 pub const STAGE_PARTS_MAX: usize = 4;
+/// Those who may not come, or may not come any more, in one room at a time.
+pub const BANS_MAX: usize = 1000;
+/// Pieces that their list may come in.
+pub const BAN_PARTS_MAX: usize = 12;
 /// Leaders that a joiner is redirected to at once; it takes the one that it reaches first.
 pub const LEADERS_MAX: usize = 3;
 /// Redirects after which a joiner gives up.

@@ -29,14 +29,45 @@ pub const TAG_BYTES: usize = 16;
 pub struct RoomKey(pub [u8; 32]);
 
 impl RoomKey {
-    /// The key of an epoch, drawn from a host's secret seed: SHA-256 over a domain string, the epoch and the seed.
-    pub fn derive(seed: &[u8; 32], epoch: Epoch) -> Self {
+    /// What the room state names the key by: SHA-256 over a domain string, the room, the epoch and the key. It gives nothing of
+    /// the key away, and nobody can pass another one off for it.
+    pub fn digest(&self, room: &RoomId, epoch: Epoch) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(b"treehouse/room-key-digest/1");
+        hash.update(room.0);
+        hash.update(epoch.term.to_be_bytes());
+        hash.update(epoch.number.to_be_bytes());
+        hash.update(self.0);
+        hash.finalize().into()
+    }
+}
+
+/// What a host draws room keys from: 32 secret bytes. Wiped when dropped, never printed.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct RoomKeySeed([u8; 32]);
+
+impl RoomKeySeed {
+    /// A seed of random bytes that nothing else is drawn from.
+    pub fn new(seed: [u8; 32]) -> Self {
+        RoomKeySeed(seed)
+    }
+
+    /// The key of an epoch: SHA-256 over a domain string, the epoch and the seed. The seed is replaced by its hash, so that a key that
+    /// has been wiped cannot be drawn again.
+    pub fn draw(&mut self, epoch: Epoch) -> RoomKey {
         let mut hash = Sha256::new();
         hash.update(b"treehouse/room-key/1");
         hash.update(epoch.term.to_be_bytes());
         hash.update(epoch.number.to_be_bytes());
-        hash.update(seed);
+        hash.update(self.0);
+        self.0 = Sha256::new().chain_update(b"treehouse/room-key-seed/1").chain_update(self.0).finalize().into();
         RoomKey(hash.finalize().into())
+    }
+}
+
+impl fmt::Debug for RoomKeySeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RoomKeySeed(..)")
     }
 }
 

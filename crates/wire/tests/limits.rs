@@ -1,8 +1,8 @@
 //! Limits agree with each other: the largest value of each kind fits what carries it.
 
 use treehouse_wire::{
-    Address, Blob, Contact, Control, Epoch, FrameNumber, List, MediaKey, NodeId, NodeTag, RoomKey, Signature, Text,
-    VoiceId,
+    Address, Blob, Contact, Control, Epoch, FrameNumber, LinkTag, List, MediaKey, NodeId, NodeTag, RoomKey, Signature,
+    Text, VoiceId,
     control::{
         Admitted, Adoption, Decline, HubRow, Join, Name, Placement, Position, Positions, Profile, Purpose, Rank,
         Record, Report, Statement, Status, Subscribe, Tick,
@@ -70,7 +70,7 @@ fn record() -> Record {
         profile: profile(),
         role: u8::MAX,
         admission: u32::MAX,
-        chain: [0xff; 32],
+        lineage: full(LinkTag([0xff; 16])),
         age_s: u32::MAX,
         counter: u32::MAX,
         status: status(),
@@ -124,7 +124,8 @@ fn largest() -> Vec<Control> {
         Control::Tick(tick()),
         Control::Hand { claim: Some((MediaKey([0xff; 32]), SIGNATURE)) },
         Control::State(statement()),
-        Control::StagePart { digest: [0xff; 32], index: u8::MAX, of: u8::MAX, part: full(0xff) },
+        Control::StatePart { digest: [0xff; 32], index: u8::MAX, of: u8::MAX, part: full(0xff) },
+        Control::Key { epoch, key: RoomKey([0xff; 32]) },
         Control::StageContact(contact()),
         Control::Beacon(statement()),
         Control::Redirect { leaders: full(contact()), direct: true },

@@ -11,7 +11,7 @@ use support::{
 };
 use treehouse_wire::{
     Bytes, CaptureTime, Control, DecodeError, Domain, Epoch, FrameNumber, FramesPerPacket, Header, Level, MediaKey,
-    NodeId, Packet, RoomId, RoomKey, Shipped, Suite, Voiced,
+    NodeId, Packet, RoomId, RoomKey, RoomKeySeed, Shipped, Suite, Voiced,
     limits::{OPUS_FRAME_BYTES_MAX, PACKET_BYTES_MAX},
     packet::{HEADER_BYTES, PACKET_BYTES_MIN, SIGNATURE_BYTES},
 };
@@ -58,7 +58,16 @@ fn ids_are_derived_as_the_file_says() {
             "signature": hex(domain.sign(&Shipped, &Shipped.signer(&[5; 32]), &room, payload).0),
         })
     });
-    check(&file("ids.json"), &json!({ "rooms": rooms, "voices": voices, "signatures": signatures }));
+    let mut seed = RoomKeySeed::new([6; 32]);
+    let room = RoomId([0x52; 32]);
+    let keys = [(0, 0), (0, 1), (2, 300)].map(|(term, number)| {
+        let epoch = Epoch { term, number };
+        let key = seed.draw(epoch);
+        json!({ "term": term, "number": number, "key": hex(key.0), "digest": hex(key.digest(&room, epoch)) })
+    });
+    let keys = json!({ "seed": hex([6; 32]), "room": hex(room.0), "drawn": keys });
+    let document = json!({ "rooms": rooms, "voices": voices, "signatures": signatures, "room_keys": keys });
+    check(&file("ids.json"), &document);
 }
 
 #[test]
@@ -266,7 +275,7 @@ fn malformed_messages() -> Vec<(&'static str, Vec<u8>)> {
             replaced("tick", at, 2)
         }),
         ("an option of 2", replaced("hand down", 1, 2)),
-        ("a reason that does not exist", replaced("bye, leaving", 1, 4)),
+        ("a reason that does not exist", replaced("bye, leaving", 1, 5)),
         ("a list of seven candidates", [&[8, 5, 7][..], &[0; 7 * 33]].concat()),
         ("a list that claims 2^32 - 1 elements", vec![7, 0xff, 0xff, 0xff, 0xff, 0x0f]),
         ("an overlong length of a list", vec![7, 0x80, 0x00]),

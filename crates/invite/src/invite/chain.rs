@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use treehouse_wire::{
-    DecodeError, Domain, List, NodeId, RoomId, Signature, Suite, UnixSeconds, decode, encode, limits::INVITE_BYTES_MAX,
+    DecodeError, Domain, Lineage, LinkTag, List, NodeId, RoomId, Signature, Suite, UnixSeconds, decode, encode,
+    limits::{INVITE_BYTES_MAX, LINKS_MAX},
 };
 
 use super::{
@@ -10,9 +11,6 @@ use super::{
     link::{HolderKey, Link, SignedLink, check_narrowing},
 };
 use crate::{role::Role, statement::CLOCK_SKEW_SECONDS};
-
-/// Links that a chain has at most.
-pub const LINKS_MAX: usize = 4;
 
 /// A chain as it travels.
 #[derive(Serialize, Deserialize)]
@@ -38,12 +36,17 @@ pub struct Grant {
     pub role: Role,
     /// When it ends.
     pub expires: UnixSeconds,
-    /// Hash of the last link; certificates carry it.
-    pub chain: [u8; 32],
     /// Each counted link: its id and how many may be admitted by it. An admission uses up one of each.
     pub uses: Vec<([u8; 32], u32)>,
     /// The ids of all links, the founder's first: who shares a prefix was invited along the same way.
     pub path: Vec<[u8; 32]>,
+}
+
+impl Grant {
+    /// The links as certificates carry them.
+    pub fn lineage(&self) -> Lineage {
+        List::truncated(self.path.iter().map(LinkTag::of))
+    }
 }
 
 impl Chain {
@@ -119,7 +122,6 @@ impl Chain {
         Grant {
             role: last.terms.role,
             expires: last.terms.expires,
-            chain: *last.id(),
             uses: self.links().filter_map(|link| Some((*link.id(), link.terms.uses?))).collect(),
             path: self.links().map(|link| *link.id()).collect(),
         }

@@ -21,7 +21,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use chain::{Chain, WireChain, chain_bytes, redemption};
 
-pub use chain::{Grant, LINKS_MAX, check_redemption};
+pub use chain::{Grant, check_redemption};
 pub use error::{InviteError, Widening};
 pub use link::{Holder, HolderKey, LINK_BYTES_MAX, Link, Terms};
 pub use text::{INVITE_TEXT_MAX, INVITE_VERSION};

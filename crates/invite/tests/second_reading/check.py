@@ -151,6 +151,7 @@ def decode(item, data, limit):
 
 NODE = KEY = HASH = ROOM = array(32)
 SIGNATURE, TAG, VOICE, SALT = array(64), array(4), array(8), array(16)
+LINK_TAG = array(16)
 STATEMENT = struct_of(payload=blob(512), signature=SIGNATURE)
 EPOCH = struct_of(term=u16, number=u32)
 ADDRESSES = listing(blob(128), 4)
@@ -194,9 +195,9 @@ PLACEMENT = struct_of(
     position=POSITION,
     review_s=u16,
 )
-FAREWELL = enum("Leaving", "RoomClosed", "Unused", "Misbehaved")
+FAREWELL = enum("Leaving", "RoomClosed", "Unused", "Misbehaved", "Removed")
 REFUSAL = enum(
-    "Invalid", "OtherRoom", "Expired", "NotYetValid", "UsedUp", "NotGranted", "NotHost", "RoomFull", "Busy"
+    "Invalid", "OtherRoom", "Expired", "NotYetValid", "UsedUp", "NotGranted", "NotHost", "RoomFull", "Busy", "Banned"
 )
 PURPOSE = enum("Primary", "LiveStandby", "IdleStandby", "Provisional", "Stage")
 DECLINE = enum("NotCertified", "Full", "Order", "NoFeed", "Leaving", "NotOnStage")
@@ -205,8 +206,9 @@ SUBSCRIBE = {"certificate": STATEMENT, "lease": optional(STATEMENT), "purpose": 
 SUBSCRIBE |= {"adopts": optional(ADOPTION), "replay": flag, "from": listing(pair(VOICE, u32), 16)}
 ADMITTED = {"charter": STATEMENT, "certificate": STATEMENT, "lease": optional(STATEMENT), "host": ADDRESSES}
 ADMITTED |= {"epoch": EPOCH, "key": KEY}
+LINEAGE = listing(LINK_TAG, 4)
 RECORD = struct_of(
-    node=NODE, profile=PROFILE, role=u8, admission=u32, chain=HASH, age_s=u32, counter=u32, status=STATUS
+    node=NODE, profile=PROFILE, role=u8, admission=u32, lineage=LINEAGE, age_s=u32, counter=u32, status=STATUS
 )
 HUB = struct_of(contact=CONTACT, members=u32, spare=u32)
 CONTROL = enum(
@@ -231,7 +233,7 @@ CONTROL = enum(
     ("Tick", TICK),
     ("Hand", struct_of(claim=optional(pair(KEY, SIGNATURE)))),
     ("State", STATEMENT),
-    ("StagePart", struct_of(digest=HASH, index=u8, of=u8, part=blob(3800))),
+    ("StatePart", struct_of(digest=HASH, index=u8, of=u8, part=blob(3800))),
     "StateWanted",
     ("StageContact", CONTACT),
     ("Beacon", STATEMENT),
@@ -245,6 +247,7 @@ CONTROL = enum(
     ("LeaderGone", NODE),
     ("HandsWanted", struct_of(count=u8)),
     ("Page", struct_of(path=listing(TAG, 32))),
+    ("Key", struct_of(epoch=EPOCH, key=KEY)),
 )
 
 # --- Sections 6 to 8 ------------------------------------------------------------------------------------------------
@@ -252,7 +255,7 @@ CONTROL = enum(
 CHARTER = struct_of(
     founder=NODE, salt=SALT, title=NAME, policy=enum("Open", "Social", "Closed"), successors=listing(NODE, 4)
 )
-CERTIFICATE = struct_of(node=NODE, role=ROLE, admission=u32, term=u16, issued=u64, expires=u64, chain=HASH)
+CERTIFICATE = struct_of(node=NODE, role=ROLE, admission=u32, term=u16, issued=u64, expires=u64, lineage=LINEAGE)
 LEASE = struct_of(
     hub=NODE,
     region=u32,
@@ -275,12 +278,16 @@ STATE = struct_of(
     co_root=optional(NODE),
     members=u32,
     stage_digest=HASH,
+    bans_digest=HASH,
+    key_digest=HASH,
 )
 CARRIED = struct_of(voice=VOICE, first=u32, last=u32, count=u32)
 BEACON = struct_of(state=pair(u16, u32), number=u32, chosen=listing(VOICE, 3), carried=listing(CARRIED, 12))
 STAGE = listing(
     struct_of(node=NODE, role=ROLE, name=NAME, claim=optional(struct_of(key=KEY, signature=SIGNATURE))), 50
 )
+BANNED = enum(("Node", NODE), ("Link", LINK_TAG), ("Subtree", LINK_TAG))
+BANS = listing(struct_of(who=BANNED, until=u64), 1000)
 HOLDER = enum(("Bound", NODE), ("Bearer", KEY))
 LINK_BODY = struct_of(role=ROLE, not_before=u64, expires=u64, uses=optional(u32), depth=u8, holder=HOLDER)
 LINK = struct_of(payload=blob(64), signature=SIGNATURE)
@@ -386,6 +393,15 @@ def read_stage(data):
     return stage
 
 
+def read_bans(data):
+    bans = decode(BANS, data, 12 * 3800)
+    kinds = ["Node", "Link", "Subtree"]
+    who = [(kinds.index(kind), unhex(of)) for ban in bans for kind, of in ban["who"].items()]
+    if any(a >= b for a, b in zip(who, who[1:])):
+        raise Refused("out of order, or twice")
+    return bans
+
+
 # --- Section 11 -----------------------------------------------------------------------------------------------------
 
 
@@ -439,6 +455,14 @@ def check_ids(vectors):
         message = signed_message(entry["name"], unhex(entry["room"]), unhex(entry["payload"]))
         check(message.hex() == entry["message"], entry["name"])
         check(sign(unhex(entry["seed"]), message).hex() == entry["signature"], entry["name"])
+    seed = unhex(vectors["room_keys"]["seed"])
+    for entry in vectors["room_keys"]["drawn"]:
+        epoch = entry["term"].to_bytes(2, "big") + entry["number"].to_bytes(4, "big")
+        key = sha256(b"treehouse/room-key/1" + epoch + seed)
+        seed = sha256(b"treehouse/room-key-seed/1" + seed)
+        room = unhex(vectors["room_keys"]["room"])
+        digest = sha256(b"treehouse/room-key-digest/1" + room + epoch + key)
+        check((key.hex(), digest.hex()) == (entry["key"], entry["digest"]), f"room key of epoch {entry['number']}")
 
 
 def check_control(good, bad):
@@ -528,12 +552,22 @@ def check_stage(vectors):
         for member in entry["value"]:
             if member["claim"]:
                 check_claim(room, member["node"], member["claim"]["key"], member["claim"]["signature"])
-        parts = [decode(CONTROL, unhex(part), 4096)["StagePart"] for part in entry["parts"]]
-        check("".join(part["part"] for part in parts) == entry["bytes"], entry["name"])
-        check([part["index"] for part in parts] == list(range(len(parts))), entry["name"])
-        check(all(part["digest"] == entry["digest"] and part["of"] == len(parts) for part in parts), entry["name"])
+        check_parts(entry)
     for entry in vectors["not_read"]:
         check_refused(lambda: read_stage(unhex(entry["bytes"])), entry["name"])
+    for entry in vectors["bans"]:
+        data = unhex(entry["bytes"])
+        check(read_bans(data) == entry["value"] and sha256(data).hex() == entry["digest"], entry["name"])
+        check_parts(entry)
+    for entry in vectors["bans_not_read"]:
+        check_refused(lambda: read_bans(unhex(entry["bytes"])), entry["name"])
+
+
+def check_parts(entry):
+    parts = [decode(CONTROL, unhex(part), 4096)["StatePart"] for part in entry["parts"]]
+    check("".join(part["part"] for part in parts) == entry["bytes"], entry["name"])
+    check([part["index"] for part in parts] == list(range(len(parts))), entry["name"])
+    check(all(part["digest"] == entry["digest"] and part["of"] == len(parts) for part in parts), entry["name"])
 
 
 def check_strictness():

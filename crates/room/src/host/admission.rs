@@ -2,13 +2,14 @@
 
 use treehouse_invite::{CERTIFICATE_SECONDS, Certificate, Grant, InviteError, Role, StatementError, check_redemption};
 use treehouse_wire::{
-    Control, List, NodeId, Suite, UnixSeconds,
+    Control, Lineage, List, NodeId, Suite, UnixSeconds,
     control::{Admitted, Join, Profile, Refusal, Report, Statement},
 };
 
 use super::MEMBERS_MAX;
 use crate::{
     api::{Event, Offence},
+    children::Certified,
     member::{HeldCertificate, RENEW_SECONDS},
     region::{Member, Presence, Shown},
     room::Room,
@@ -30,14 +31,15 @@ impl<S: Suite> Room<S> {
             }
         }
         match self.admit(from, &join) {
-            Ok(Some((role, admission, chain))) => {
-                self.welcome(from, join.profile, role, admission, chain);
+            Ok(Some((role, admission, lineage))) => {
+                let certified = Certified { until: self.certified_until(), lineage: lineage.clone() };
+                self.welcome(from, join.profile, role, admission, lineage);
                 self.change_member(&from, |member| member.direct |= join.direct);
                 // One that comes to the host to speak has its feeds.
                 if !known && join.direct && self.children.contains(&from) {
                     return;
                 }
-                self.feed_newcomer(from, self.certified_until());
+                self.feed_newcomer(from, certified);
             }
             // Uses are counted by the host, and what a lease does not grant is the host's to give.
             Ok(None) => self.redirect(from, vec![self.host_contact()], true),
@@ -46,13 +48,16 @@ impl<S: Suite> Room<S> {
     }
 
     /// Checks a redemption; none where it is for the host to decide.
-    fn admit(&mut self, from: NodeId, join: &Join) -> Result<Option<(Role, u32, [u8; 32])>, Refusal> {
+    fn admit(&mut self, from: NodeId, join: &Join) -> Result<Option<(Role, u32, Lineage)>, Refusal> {
         if self.is_leaving() {
             return Err(Refusal::Busy);
         }
         let known = self.region.as_ref().and_then(|region| region.directory.get(&from));
-        let known = known.map(|member| (member.admission, member.chain));
-        // The cheap checks come first: a full room verifies nothing.
+        let known = known.map(|member| (member.admission, member.lineage.clone()));
+        // The cheap checks come first: a full room verifies nothing, and who is banned by name is not looked at further.
+        if self.is_banned(&from, &Lineage::default()) {
+            return Err(Refusal::Banned);
+        }
         let full = known.is_none() && !join.direct && !self.has_place(&join.profile);
         if full && !self.may_relax_protection() {
             return Err(Refusal::RoomFull);
@@ -61,6 +66,9 @@ impl<S: Suite> Room<S> {
         let grant =
             check_redemption(&self.suite, &self.room, &founder, &founder, &from, &join.chain, &join.proof, wall)
                 .map_err(|error: InviteError| error.refusal())?;
+        if self.is_banned(&from, &grant.lineage()) {
+            return Err(Refusal::Banned);
+        }
         while full && !self.has_place(&join.profile) {
             if !self.may_relax_protection() {
                 return Err(Refusal::RoomFull);
@@ -71,15 +79,15 @@ impl<S: Suite> Room<S> {
         if let Some(hub) = region.hub.as_deref_mut() {
             let number = (grant.uses.is_empty() && hub.lease.is_valid(wall)).then(|| hub.admission()).flatten();
             let role = grant.role.min(hub.lease.role);
-            return Ok(number.map(|number| (role, number, grant.chain)));
+            return Ok(number.map(|number| (role, number, grant.lineage())));
         }
         let Some(acting) = &mut self.acting else { return Err(Refusal::NotHost) };
         match known {
             // The same node with the same invite: it has restarted, and takes no further use.
-            Some((admission, chain)) if chain == grant.chain => Ok(Some((grant.role, admission, grant.chain))),
+            Some((admission, lineage)) if lineage == grant.lineage() => Ok(Some((grant.role, admission, lineage))),
             _ => {
                 consume(&mut acting.uses, &grant)?;
-                Ok(Some((grant.role, region.admission(), grant.chain)))
+                Ok(Some((grant.role, region.admission(), grant.lineage())))
             }
         }
     }
@@ -95,6 +103,9 @@ impl<S: Suite> Room<S> {
             Ok(_) => return self.offended(from, Offence::OutOfRole),
             Err(error) => return self.send(from, &Control::Refused(refusal_of(error))),
         };
+        if self.is_banned(&from, &certificate.lineage) {
+            return self.send(from, &Control::Refused(Refusal::Banned));
+        }
         let known = region.directory.contains(&from);
         // A hub whose own leader is gone is placed by the host.
         let leads = self.acting.as_ref().is_some_and(|acting| acting.hubs.contains(&from));
@@ -107,9 +118,9 @@ impl<S: Suite> Room<S> {
                 return self.redirect(from, leaders, false);
             }
         }
-        let Certificate { role, admission, chain, .. } = certificate;
+        let Certificate { role, admission, lineage, .. } = certificate;
         if self.is_host() {
-            return self.welcome(from, profile, role, admission, chain);
+            return self.welcome(from, profile, role, admission, lineage);
         }
         if !known {
             // It came without a record: whoever led it before is not to count it any more.
@@ -121,12 +132,12 @@ impl<S: Suite> Room<S> {
         }
         // A hub renews what it may give, and otherwise leaves to its member what it has.
         if certificate.expires.0 > self.wall.0.saturating_add(RENEW_SECONDS) {
-            return self.take_in_member(from, profile, (role, admission, chain), shown);
+            return self.take_in_member(from, profile, (role, admission, lineage), shown);
         }
         let Some(hub) = self.region.as_mut().and_then(|region| region.hub.as_deref_mut()) else { return };
         let number = (role <= hub.lease.role && hub.lease.is_valid(self.wall)).then(|| hub.admission()).flatten();
         match number {
-            Some(number) => self.welcome(from, profile, role, number, chain),
+            Some(number) => self.welcome(from, profile, role, number, lineage),
             None => self.redirect(from, vec![self.host_contact()], true),
         }
     }
@@ -137,11 +148,11 @@ impl<S: Suite> Room<S> {
             && self.any_slot_free(profile.children_max > 0 && !profile.addresses.is_empty())
     }
 
-    fn welcome(&mut self, node: NodeId, profile: Profile, role: Role, admission: u32, chain: [u8; 32]) {
+    fn welcome(&mut self, node: NodeId, profile: Profile, role: Role, admission: u32, lineage: Lineage) {
         let role = role.min(Role::Moderator);
-        let certificate = self.certify(node, role, admission, chain);
+        let certificate = self.certify(node, role, admission, lineage.clone());
         let lease = self.hub().map(|hub| (*hub.statement).clone());
-        self.take_in_member(node, profile, (role, admission, chain), Shown { certificate, lease });
+        self.take_in_member(node, profile, (role, admission, lineage), Shown { certificate, lease });
     }
 
     /// Lists a member and answers with its certificate.
@@ -149,7 +160,7 @@ impl<S: Suite> Room<S> {
         &mut self,
         node: NodeId,
         profile: Profile,
-        (role, admission, chain): (Role, u32, [u8; 32]),
+        (role, admission, lineage): (Role, u32, Lineage),
         shown: Shown,
     ) {
         let name = profile.name.as_str().to_owned();
@@ -168,14 +179,14 @@ impl<S: Suite> Room<S> {
                 });
             }
             _ => {
-                let mut member = Member::new(node, profile, role, admission, chain, now);
+                let mut member = Member::new(node, profile, role, admission, lineage, now);
                 // A member that comes from another registry has had a placement, and takes none that is not newer.
                 member.counter = 1;
                 member.leads = leads;
                 directory.insert(member, now);
             }
         }
-        let Some((epoch, key)) = self.key.clone() else { return };
+        let Some((epoch, key)) = self.keys.sealing(now).map(|(epoch, key)| (epoch, key.clone())) else { return };
         let Shown { certificate, lease } = shown;
         let admitted = Admitted { charter, certificate, lease, host, epoch, key };
         self.send(node, &Control::Admitted(Box::new(admitted)));
@@ -196,15 +207,15 @@ impl<S: Suite> Room<S> {
     }
 
     /// Signs a certificate for a member.
-    pub(crate) fn certify(&mut self, node: NodeId, role: Role, admission: u32, chain: [u8; 32]) -> Statement {
+    pub(crate) fn certify(&mut self, node: NodeId, role: Role, admission: u32, lineage: Lineage) -> Statement {
         let (issued, expires) = (self.certifies_at(), self.certified_until());
-        let certificate = Certificate { node, role, admission, term: 0, issued, expires, chain };
+        let certificate = Certificate { node, role, admission, term: 0, issued, expires, lineage };
         certificate.sign(&self.suite, &self.signer, &self.room)
     }
 
     /// The host is a member too: it certifies itself, for the links of the stage.
     pub(crate) fn certify_self(&mut self) {
-        let statement = self.certify(self.me, Role::Host, 0, [0; 32]);
+        let statement = self.certify(self.me, Role::Host, 0, Lineage::default());
         self.certificate = Some(HeldCertificate { expires: self.certified_until(), statement, lease: None });
     }
 

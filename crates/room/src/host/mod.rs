@@ -2,16 +2,18 @@
 
 mod admission;
 mod hubs;
+mod moderation;
 mod publish;
 mod reports;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use treehouse_invite::StageMember;
+use treehouse_invite::{Bans, StageMember};
 use treehouse_wire::{NodeId, control::Statement};
 
 use crate::{beacon::Account, floor::Floor, time::Instant};
 use hubs::Hubs;
+use moderation::Rotation;
 
 /// Members that one host places itself.
 const MEMBERS_MAX: usize = 1 << 20;
@@ -25,6 +27,8 @@ pub(crate) struct Acting {
     pub(crate) charter: Statement,
     /// Uses consumed of each counted link.
     uses: BTreeMap<[u8; 32], u32>,
+    pub(crate) bans: Arc<Bans>,
+    rotation: Rotation,
     recording: bool,
     tree_of_three: bool,
     pub(crate) co_root: Option<NodeId>,
@@ -42,10 +46,12 @@ pub(crate) struct Acting {
 }
 
 impl Acting {
-    pub(crate) fn new(charter: Statement) -> Self {
+    pub(crate) fn new(charter: Statement, key_seed: [u8; 32], now: Instant) -> Self {
         Acting {
             charter,
             uses: BTreeMap::new(),
+            bans: Arc::default(),
+            rotation: Rotation::new(key_seed, now),
             recording: false,
             tree_of_three: false,
             co_root: None,

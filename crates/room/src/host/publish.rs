@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use treehouse_invite::{Role, RoomState, Stage, StageMember};
+use treehouse_invite::{Role, RoomState, Stage, StageMember, StateList};
 use treehouse_wire::{NodeId, Suite, limits::STAGE_MAX};
 
 use super::{TREE_OF_THREE_BELOW, TREE_OF_THREE_FROM};
@@ -36,9 +36,12 @@ impl<S: Suite> Room<S> {
     /// Signs the state and floods it.
     pub(crate) fn publish_state(&mut self) {
         let now = self.now;
-        let Some((epoch, _)) = self.key else { return };
+        let rotates = self.key_is_due();
+        if rotates {
+            self.draw_key();
+        }
         let (Some(acting), Some(region)) = (&mut self.acting, &self.region) else { return };
-        if !acting.dirty {
+        if !acting.dirty && !rotates {
             return;
         }
         let Some(stage) = Stage::new(acting.stage.values().cloned().collect()) else { return };
@@ -47,18 +50,24 @@ impl<S: Suite> Room<S> {
         acting.version = acting.version.saturating_add(1);
         let state = RoomState {
             host: self.me,
-            term: epoch.term,
+            term: acting.rotation.epoch.term,
             version: acting.version,
-            epoch,
+            epoch: acting.rotation.epoch,
             protection: region.directory.protection(),
             frames_per_packet: if acting.tree_of_three { 3 } else { 1 },
             recording: acting.recording,
             co_root: acting.co_root,
             members: self.members,
             stage_digest: stage.digest(),
+            bans_digest: acting.bans.digest(),
+            key_digest: acting.rotation.digest,
         };
+        let bans = Arc::clone(&acting.bans);
         let statement = state.sign(&self.suite, &self.signer, &self.room);
-        self.install_state(None, state, statement, Arc::new(stage));
+        self.install_state(None, state, statement, Arc::new(stage), bans);
+        if rotates {
+            self.flood_key(None);
+        }
     }
 
     pub(crate) fn set_recording(&mut self, on: bool) -> Result<(), RoomError> {

@@ -68,6 +68,7 @@ impl<S: Suite> Room<S> {
         self.choose_protection();
         self.link_stage();
         self.beacon_due();
+        self.keep_rotating();
         if self.certificate_ends_soon() {
             self.certify_self();
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use treehouse_invite::{MediaClaim, Role, StageMember};
 use treehouse_wire::{
-    Contact, NodeId, NodeTag,
+    Contact, Lineage, NodeId, NodeTag,
     control::{Profile, Rank},
 };
 
@@ -61,7 +61,7 @@ pub(crate) struct Member {
     pub(crate) profile: Profile,
     pub(crate) role: Role,
     pub(crate) admission: u32,
-    pub(crate) chain: [u8; 32],
+    pub(crate) lineage: Lineage,
     pub(crate) presence: Presence,
     pub(crate) joined: Instant,
     /// It has stayed for long enough to have children.
@@ -140,7 +140,7 @@ impl Member {
         profile: Profile,
         role: Role,
         admission: u32,
-        chain: [u8; 32],
+        lineage: Lineage,
         joined: Instant,
     ) -> Self {
         Member {
@@ -148,7 +148,7 @@ impl Member {
             profile,
             role,
             admission,
-            chain,
+            lineage,
             presence: Presence::Linked,
             joined,
             proven: false,
@@ -313,6 +313,10 @@ impl Directory {
     }
 
     /// Members without the registry.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().flatten()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.nodes.len() - 1
     }

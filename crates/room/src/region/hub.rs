@@ -13,7 +13,7 @@ use std::{
 
 use treehouse_invite::{LEASE_SECONDS, Lease, Role};
 use treehouse_wire::{
-    Address, Contact, Control, List, NodeId, Suite,
+    Address, Contact, Control, Lineage, List, NodeId, Suite,
     control::{HubRow, Record, Statement, Status},
     limits::{ADDRESSES_MAX, HUBS_MAX, LEADERS_MAX, RECORDS_MAX},
 };
@@ -250,7 +250,8 @@ impl<S: Suite> Room<S> {
         host: List<Address, ADDRESSES_MAX>,
     ) {
         let Some(protection) = self.state.head().map(|head| head.protection) else { return };
-        let mut own = Member::new(self.me, self.profile(), Role::Listener, self.rank.admission, [0; 32], self.now);
+        let mut own =
+            Member::new(self.me, self.profile(), Role::Listener, self.rank.admission, Lineage::default(), self.now);
         own.rank = self.rank;
         own.delay_us = u32::from(self.delay_ms()) * 1000;
         own.at = Some(self.coordinate);
@@ -531,7 +532,7 @@ impl super::Directory {
             profile: member.profile.clone(),
             role: member.role as u8,
             admission: member.admission,
-            chain: member.chain,
+            lineage: member.lineage.clone(),
             age_s: u32::try_from(now.since(member.joined).as_secs()).unwrap_or(u32::MAX),
             counter: member.counter,
             status: Status {
@@ -553,7 +554,7 @@ impl super::Directory {
         let age = Duration::from_secs(record.age_s.into());
         let joined = Instant::from_micros(now.as_micros().saturating_sub(age.as_micros() as u64));
         let (node, status) = (record.node, record.status);
-        let mut member = Member::new(node, record.profile, Role::Listener, record.admission, record.chain, joined);
+        let mut member = Member::new(node, record.profile, Role::Listener, record.admission, record.lineage, joined);
         member.presence = Presence::InTree(now);
         member.counter = record.counter;
         member.rank = status.rank;

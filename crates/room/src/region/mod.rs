@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use treehouse_invite::Role;
 use treehouse_wire::{
-    NodeId,
+    Lineage, NodeId,
     control::{Profile, Rank},
 };
 
@@ -75,7 +75,7 @@ impl Region {
         members_max: u32,
         now: Instant,
     ) -> Self {
-        let mut registry = Member::new(host, profile, Role::Host, 0, [0; 32], now);
+        let mut registry = Member::new(host, profile, Role::Host, 0, Lineage::default(), now);
         registry.rank = Rank::HOST;
         // The host is where coordinates begin.
         registry.at = Some(Coordinate::origin());

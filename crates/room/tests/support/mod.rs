@@ -20,7 +20,7 @@ use treehouse_room::{
     View,
 };
 use treehouse_wire::{
-    Address, Blob, Bytes, CaptureTime, Contact, Control, FrameNumber, Level, List, MediaKey, NodeId, Suite,
+    Address, Blob, Bytes, CaptureTime, Contact, Control, Epoch, FrameNumber, Level, List, MediaKey, NodeId, Suite,
     UnixSeconds, VoiceId, control::Name,
 };
 
@@ -60,6 +60,17 @@ pub struct Weather {
 }
 
 pub const CALM: Weather = Weather { loss: 0.0, drop: 0.0, jitter: Duration::ZERO };
+
+/// What a hostile relay keeps back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Withholds {
+    /// Share of the packets that it does not pass on.
+    pub share: f64,
+    /// Of this voice alone.
+    pub voice: Option<VoiceId>,
+    /// How much later it says everything.
+    pub late: Duration,
+}
 
 pub struct Node<S: Suite> {
     pub room: Option<Room<S>>,
@@ -110,6 +121,12 @@ pub struct World<S: Suite> {
     /// Packets that were forwarded, while a test wants them.
     pub kept: Vec<Bytes>,
     pub keep_packets: bool,
+    /// Room keys that were sent: when, by whom, to whom, of which epoch.
+    pub keys_sent: Vec<(Instant, Ix, Ix, Epoch)>,
+    /// Relays that keep something back.
+    pub withholds: BTreeMap<Ix, Withholds>,
+    /// Room keys get lost.
+    pub hold_keys: bool,
     /// Nodes that a test lets do wrong, and that may be accused.
     pub hostile: BTreeSet<NodeId>,
     /// Longest time that a connected member may be without a feed that carries.
@@ -147,6 +164,9 @@ impl<S: Suite> World<S> {
             answers: true,
             kept: Vec::new(),
             keep_packets: false,
+            keys_sent: Vec::new(),
+            withholds: BTreeMap::new(),
+            hold_keys: false,
             hostile: BTreeSet::new(),
             uncovered_max: Duration::from_secs(10),
             checked: true,
@@ -282,6 +302,26 @@ impl<S: Suite> World<S> {
         let reachable = if children_max > 0 { vec![Self::address(ix)] } else { Vec::new() };
         self.input(ix, Input::Listening(reachable));
         ix
+    }
+
+    /// A node that was in the room comes again, by an invite.
+    pub fn rejoin(&mut self, ix: Ix, invite: Invite) -> Ix {
+        let config = Config { identity_seed: self.nodes[ix].identity_seed, ..self.config("again", 0) };
+        let identity_seed = config.identity_seed;
+        let room = Room::join(self.now, UnixSeconds(WALL), self.suite.clone(), config, JoinConfig { invite });
+        let ix = self.add(room, identity_seed);
+        self.input(ix, Input::Listening(Vec::new()));
+        ix
+    }
+
+    /// An invite of the founder's behind which so many further links may stand.
+    pub fn deep_invite(&self, depth: u8) -> Invite {
+        let signer = self.suite.signer(&self.nodes[0].identity_seed);
+        let (not_before, expires) = (UnixSeconds(WALL - 10), UnixSeconds(WALL + 7200));
+        let terms = Terms { role: Role::Listener, not_before, expires, uses: None, depth };
+        let contact = Contact { node: self.nodes[0].id, addresses: List::truncated([Self::address(0)]) };
+        let holder = Holder::Bearer { seed: [19; 32] };
+        Invite::issue(&self.suite, &signer, self.nodes[0].id, [7; 16], terms, holder, [contact]).expect("an invite")
     }
 
     /// Brings a node to the stage and lets it talk.
@@ -508,6 +548,12 @@ impl<S: Suite> World<S> {
             Output::Hangup { peer } => self.hang_up(ix, peer),
             Output::Send { to, bytes } => {
                 if let Some((peer, link, at)) = self.transit(ix, &to, 4) {
+                    if let Ok(Control::Key { epoch, .. }) = Control::from_bytes(&bytes) {
+                        self.keys_sent.push((self.now, ix, peer, epoch));
+                        if self.hold_keys {
+                            return;
+                        }
+                    }
                     self.queue.push(at, Happening::Control { to: peer, from: ix, link, bytes });
                 }
             }
@@ -515,9 +561,12 @@ impl<S: Suite> World<S> {
                 if self.keep_packets && !self.kept.contains(&packet) {
                     self.kept.push(packet.clone());
                 }
+                let voice = treehouse_wire::Packet::parse(packet.clone()).expect("a packet").header().voice;
+                let withholds = self.withholds.get(&ix).copied().unwrap_or_default();
+                let concerned = withholds.voice.is_none_or(|of| of == voice);
                 for to in to {
                     self.forwarded += 1;
-                    if self.chance(self.weather.drop) {
+                    if self.chance(self.weather.drop) || concerned && self.chance(withholds.share) {
                         continue;
                     }
                     if let Some((peer, link, at)) = self.transit(ix, &to, lane) {
@@ -535,7 +584,9 @@ impl<S: Suite> World<S> {
             Output::Event(event) => {
                 match &event {
                     Event::Admitted { .. } => self.nodes[ix].joined_at = Some(self.now),
-                    Event::Closed(Closing::Left | Closing::ByHost) => self.nodes[ix].speaking = false,
+                    Event::Closed(Closing::Left | Closing::ByHost | Closing::Removed) => {
+                        self.nodes[ix].speaking = false
+                    }
                     _ => {}
                 }
                 self.nodes[ix].events.push((self.now, event));
@@ -600,6 +651,7 @@ impl<S: Suite> World<S> {
         let peer = *self.index.get(to)?;
         let link = *self.nodes[from].links.get(&peer)?;
         let mut delay = self.delay(from, peer);
+        delay += self.withholds.get(&from).map_or(Duration::ZERO, |of| of.late);
         if self.chance(self.weather.loss) {
             delay += delay * 2 + Duration::from_millis(25);
         }

@@ -5,8 +5,8 @@
 pub mod files;
 
 use treehouse_wire::{
-    Address, Blob, Contact, Control, Epoch, FrameNumber, List, MediaKey, NodeId, NodeTag, RoomKey, Signature, Text,
-    VoiceId,
+    Address, Blob, Contact, Control, Epoch, FrameNumber, LinkTag, List, MediaKey, NodeId, NodeTag, RoomKey, Signature,
+    Text, VoiceId,
     control::{
         Admitted, Adoption, Decline, Farewell, HubRow, Join, Placement, Position, Profile, Purpose, Rank, Record,
         Refusal, Report, Statement, Status, Subscribe, Tick,
@@ -197,7 +197,7 @@ fn stating() -> Vec<(&'static str, Control)> {
         ("hand up", Control::Hand { claim: Some((MediaKey([0x6d; 32]), signature(0x51))) }),
         ("hand down", Control::Hand { claim: None }),
         ("state", Control::State(statement(0x57))),
-        ("stage part", Control::StagePart { digest: [0xd1; 32], index: 1, of: 2, part: Blob::truncated([0xaa; 6]) }),
+        ("state part", Control::StatePart { digest: [0xd1; 32], index: 1, of: 2, part: Blob::truncated([0xaa; 6]) }),
         ("state wanted", Control::StateWanted),
         ("stage contact", Control::StageContact(contact(9))),
         ("beacon", Control::Beacon(statement(0xbe))),
@@ -210,7 +210,7 @@ fn leading() -> Vec<(&'static str, Control)> {
         profile: profile(),
         role: 1,
         admission: 300,
-        chain: [0xc4; 32],
+        lineage: List::truncated([LinkTag([0xc4; 16])]),
         age_s: 600,
         counter: 3,
         status: status(),
@@ -236,6 +236,9 @@ fn leading() -> Vec<(&'static str, Control)> {
         ("hands wanted", Control::HandsWanted { count: 8 }),
         ("page", Control::Page { path: List::truncated([node(4).tag(), node(5).tag()]) }),
         ("page, arrived", Control::Page { path: List::default() }),
+        ("key", Control::Key { epoch: Epoch { term: 2, number: 300 }, key: RoomKey([0x6b; 32]) }),
+        ("bye, removed", Control::Bye(Farewell::Removed)),
+        ("refused, banned", Control::Refused(Refusal::Banned)),
         ("hub status", Control::HubStatus { members: 2500, spare: 300, hands: 2 }),
         ("hubs", Control::Hubs(List::truncated([HubRow { contact: contact(2), members: 2500, spare: 300 }]))),
     ]

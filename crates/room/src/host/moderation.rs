@@ -1,0 +1,115 @@
+//! Putting members out of the room, and the new room key that keeps them out.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use treehouse_invite::{Ban, Banned, CERTIFICATE_SECONDS};
+use treehouse_wire::{Epoch, RoomKeySeed, Suite, UnixSeconds, limits::BANS_MAX};
+
+use crate::{api::RoomError, room::Room, time::Instant, timers::Timer};
+
+/// A room key is replaced after this, whatever happens.
+const ROTATED: Duration = Duration::from_secs(600);
+/// Keys that follow each other because somebody is put out are this far apart at least; whoever is put out meanwhile waits for it.
+const APART: Duration = Duration::from_millis(200);
+/// A ban without an end.
+const FOR_GOOD: UnixSeconds = UnixSeconds(u64::MAX);
+
+/// The room keys that a host has signed, and what the next is drawn from.
+#[derive(Debug)]
+pub(crate) struct Rotation {
+    seed: RoomKeySeed,
+    pub(super) epoch: Epoch,
+    pub(super) digest: [u8; 32],
+    /// When the newest was drawn.
+    drawn: Instant,
+    /// Another is to be.
+    due: bool,
+}
+
+impl Rotation {
+    pub(crate) fn new(seed: [u8; 32], now: Instant) -> Self {
+        let epoch = Epoch::default();
+        Rotation { seed: RoomKeySeed::new(seed), epoch, digest: [0; 32], drawn: now, due: false }
+    }
+}
+
+impl<S: Suite> Room<S> {
+    /// Puts a member out for as long as its certificate could last.
+    pub(crate) fn kick(&mut self, who: Banned) -> Result<(), RoomError> {
+        self.ban_until(who, UnixSeconds(self.wall.0.saturating_add(CERTIFICATE_SECONDS)))
+    }
+
+    /// Keeps somebody out for good.
+    pub(crate) fn ban(&mut self, who: Banned) -> Result<(), RoomError> {
+        self.ban_until(who, FOR_GOOD)
+    }
+
+    fn ban_until(&mut self, who: Banned, until: UnixSeconds) -> Result<(), RoomError> {
+        let (me, wall) = (self.me, self.wall);
+        let acting = self.acting.as_mut().ok_or(RoomError::NotHost)?;
+        if who == Banned::Node(me) {
+            return Err(RoomError::OwnRoom);
+        }
+        let bans = Arc::make_mut(&mut acting.bans);
+        if bans.all().len() >= BANS_MAX {
+            bans.forget_past(wall);
+        }
+        if !bans.add(Ban { who, until }) {
+            return Err(RoomError::BansFull);
+        }
+        acting.rotation.due = true;
+        self.rotate_soon();
+        Ok(())
+    }
+
+    /// Lets somebody in again. The key that it does not have stays as it is.
+    pub(crate) fn unban(&mut self, who: &Banned) -> Result<(), RoomError> {
+        let acting = self.acting.as_mut().ok_or(RoomError::NotHost)?;
+        if !Arc::make_mut(&mut acting.bans).lift(who) {
+            return Err(RoomError::NoSuchBan);
+        }
+        self.publish_soon();
+        Ok(())
+    }
+
+    /// Once a second, for the host.
+    pub(crate) fn keep_rotating(&mut self) {
+        let (now, wall) = (self.now, self.wall);
+        let Some(acting) = &mut self.acting else { return };
+        if acting.bans.all().iter().any(|ban| ban.until <= wall) {
+            Arc::make_mut(&mut acting.bans).forget_past(wall);
+            acting.dirty = true;
+        }
+        acting.rotation.due |= now.since(acting.rotation.drawn) >= ROTATED;
+        self.rotate_soon();
+    }
+
+    /// Signs a new key, with the bans that it is for: at once, or as soon as the last one is old enough.
+    fn rotate_soon(&mut self) {
+        let now = self.now;
+        let Some(rotation) = self.acting.as_ref().map(|acting| &acting.rotation).filter(|of| of.due) else { return };
+        let at = rotation.drawn.after(APART);
+        if at > now { self.timers.arm_by(Timer::Publish, at) } else { self.publish_state() }
+    }
+
+    /// Whether the state is to be signed because of a new key.
+    pub(super) fn key_is_due(&self) -> bool {
+        let due = |rotation: &Rotation| rotation.due && self.now.since(rotation.drawn) >= APART;
+        self.acting.as_ref().is_some_and(|acting| due(&acting.rotation))
+    }
+
+    /// Draws the next key, which the state that is signed next will name.
+    pub(crate) fn draw_key(&mut self) {
+        let now = self.now;
+        let Some(rotation) = self.acting.as_mut().map(|acting| &mut acting.rotation) else { return };
+        if self.keys.sealing(now).is_some() {
+            rotation.epoch.number = rotation.epoch.number.saturating_add(1);
+        }
+        let epoch = rotation.epoch;
+        let key = rotation.seed.draw(epoch);
+        rotation.digest = key.digest(&self.room, epoch);
+        (rotation.drawn, rotation.due) = (now, false);
+        self.take_key(epoch, key, Duration::ZERO);
+    }
+}
