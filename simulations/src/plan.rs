@@ -115,6 +115,13 @@ pub enum Incident {
     },
     /// The host crashes.
     HostDies,
+    /// The host puts this share of the members out, one after another.
+    Kicks {
+        /// 0 to 1.
+        share: f64,
+        /// For how long it goes on, in microseconds.
+        lasts_us: u64,
+    },
 }
 
 /// How sound is cut into packets.

@@ -104,6 +104,9 @@ pub trait Strategy: Sized {
     /// a node would notice by silence it is to be told when it would notice.
     fn falls_silent(&mut self, _net: &mut Net<Self>, _node: NodeIx, _peer: NodeIx) {}
 
+    /// The host puts this node out of the room, in strategies that can.
+    fn kick(&mut self, _net: &mut Net<Self>, _node: NodeIx) {}
+
     /// Where a node is now, for the figures.
     fn place(&self, node: NodeIx) -> Place;
 

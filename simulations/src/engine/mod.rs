@@ -85,6 +85,7 @@ enum Event<S: Strategy> {
     Speak(u32),
     Second,
     Incident(u32),
+    Kick(NodeIx),
 }
 
 /// Where a node is in its life.
@@ -273,6 +274,11 @@ impl<S: Strategy> Engine<S> {
             Event::Speak(spurt) => self.speak(spurt),
             Event::Second => self.second(),
             Event::Incident(number) => self.incident(number as usize),
+            Event::Kick(node) => {
+                if net.life[node.index()] == Life::Here {
+                    self.strategy.kick(net, node);
+                }
+            }
         }
     }
 
@@ -424,6 +430,15 @@ impl<S: Strategy> Engine<S> {
                 for node in relays {
                     if rng.random_bool(share.clamp(0.0, 1.0)) {
                         self.die(node, true);
+                    }
+                }
+            }
+            Incident::Kicks { share, lasts_us } => {
+                let mut rng = Stream::Script.rng(plan.seed ^ number as u64);
+                for node in (1..plan.nodes.len() as u32).map(NodeIx) {
+                    if self.net.life[node.index()] == Life::Here && rng.random_bool(share.clamp(0.0, 1.0)) {
+                        let at_us = self.net.now_us + rng.random_range(0..=*lasts_us);
+                        self.net.queue.push(at_us, Event::Kick(node));
                     }
                 }
             }

@@ -20,6 +20,8 @@ pub enum Kind {
     RelaysFail,
     /// The host crashes.
     HostDies,
+    /// The host puts a share of the members out, one after another, over `lasts`; of use to Treehouse alone.
+    Kicks,
 }
 
 /// One of the sections `[[incidents]]`.
@@ -33,7 +35,7 @@ pub struct IncidentSettings {
     /// Share of the members (of the relays) that it strikes; of no use with `host-dies`. No default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub share: Option<Share>,
-    /// How long a partition lasts; of no use otherwise. No default.
+    /// How long a partition lasts, or kicks go on; of no use otherwise. No default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Time>,
 }
@@ -53,6 +55,7 @@ impl IncidentSettings {
             }
             Kind::RelaysFail => Incident::RelaysFail { share },
             Kind::HostDies => Incident::HostDies,
+            Kind::Kicks => Incident::Kicks { share, lasts_us: self.lasts.unwrap_or_default().0 },
         };
         (self.at.0, incident)
     }

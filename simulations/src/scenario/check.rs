@@ -205,8 +205,14 @@ fn incidents(scenario: &Scenario) -> Checked {
         })?;
         let needs_share = incident.kind != incidents::Kind::HostDies && incident.share.is_none();
         rule(!needs_share, &key("share"), || "missing: the share of members that it strikes".to_owned())?;
-        let needs_end = incident.kind == incidents::Kind::Partition && incident.lasts.is_none();
-        rule(!needs_end, &key("lasts"), || "missing: how long the partition lasts".to_owned())?;
+        let lasting = match incident.kind {
+            incidents::Kind::Partition => Some("the partition lasts"),
+            incidents::Kind::Kicks => Some("the kicks go on"),
+            incidents::Kind::RelaysFail | incidents::Kind::HostDies => None,
+        };
+        if let Some(what) = lasting.filter(|_| incident.lasts.is_none()) {
+            rule(false, &key("lasts"), || format!("missing: how long {what}"))?;
+        }
     }
     Ok(())
 }

@@ -107,6 +107,13 @@ impl Hostile {
         std::mem::forget(lane);
     }
 
+    /// The next lane that the victim opens, its number read; none once the connection is closed.
+    pub async fn accept_lane(&self) -> Option<Stream> {
+        let mut lane = self.lanes.lock().await.recv().await?;
+        lane.read_exact(&mut [0]).await.ok()?;
+        Some(lane)
+    }
+
     /// Waits until the victim has closed the connection.
     pub async fn let_go(self) {
         super::within("the end of a connection", self.task).await.expect("no panic");
@@ -118,6 +125,15 @@ pub async fn write_frame(stream: &mut Stream, payload: &[u8]) -> std::io::Result
     let length = u16::try_from(payload.len()).expect("short").to_be_bytes();
     stream.write_all(&[&length[..], payload].concat()).await?;
     stream.flush().await
+}
+
+/// Reads one frame; none where the substream has ended.
+pub async fn read_frame(stream: &mut Stream) -> Option<Vec<u8>> {
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).await.ok()?;
+    let mut frame = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut frame).await.ok()?;
+    Some(frame)
 }
 
 /// Reads until the other end has closed the substream, and says whether that was clean.

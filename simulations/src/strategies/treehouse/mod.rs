@@ -6,6 +6,7 @@
 //! node that ships.
 
 mod keys;
+mod kicks;
 mod lies;
 mod perform;
 mod sweep;
@@ -26,6 +27,7 @@ use crate::{
     strategy::{Frame, Place, Strategy},
 };
 use keys::WALL;
+use kicks::Kicks;
 use tally::Kinds;
 use voice::{Turn, Voice};
 
@@ -159,6 +161,7 @@ pub struct Treehouse<S: Suite = Cheap> {
     /// What has been played since the last input.
     played: Vec<(NodeIx, u32)>,
     kinds: Kinds,
+    kicks: Kicks,
     /// Room states, each held once.
     pool: Pool,
 }
@@ -202,6 +205,8 @@ pub enum Timer {
         /// An idle feed is noticed now.
         idle: bool,
     },
+    /// Whether those whom the host has put out are kept out by now.
+    Kicks,
 }
 
 impl Treehouse<Cheap> {
@@ -230,6 +235,7 @@ impl<S: Suite> Treehouse<S> {
             turns: voice::turns(&plan.talk),
             played: Vec::new(),
             kinds: Kinds::default(),
+            kicks: Kicks::default(),
             pool: Pool::default(),
         }
     }
@@ -470,6 +476,7 @@ impl<S: Suite> Strategy for Treehouse<S> {
             Timer::Hand { up: false, .. } => self.input(net, node, Input::Command(Command::LowerHand)),
             Timer::Pong { to, nonce } => self.send(net, node, to, Control::Pong { nonce }.to_bytes()),
             Timer::Silent { peer, idle } => self.silent(net, node, peer, idle),
+            Timer::Kicks => self.see_kicks(net),
             Timer::Retry => {
                 let attempt = self.member(node).map_or(0, |member| member.attempts + 1);
                 self.enter(net, node, attempt);
@@ -493,6 +500,10 @@ impl<S: Suite> Strategy for Treehouse<S> {
         self.capture(net, node, frame);
     }
 
+    fn kick(&mut self, net: &mut Net<Self>, node: NodeIx) {
+        self.put_out(net, node);
+    }
+
     fn place(&self, node: NodeIx) -> Place {
         let Some(member) = self.member(node) else { return Place::default() };
         let Some(room) = member.room.as_deref() else { return Place::default() };
@@ -500,7 +511,7 @@ impl<S: Suite> Strategy for Treehouse<S> {
     }
 
     fn finish(&mut self, net: &mut Net<Self>) {
-        for (name, count) in self.kinds.counts() {
+        for (name, count) in self.kicks.counts().into_iter().chain(self.kinds.counts()) {
             net.count(name, count);
         }
     }

@@ -138,6 +138,7 @@ impl<S: Suite> Treehouse<S> {
                 if net.is_flow() && !net.is_alive(to) && tally::is_subscribe(&bytes) {
                     self.notice_silence(net, node, to);
                 }
+                self.kicks.sent(to, &bytes);
                 self.say(net, node, to, bytes);
             }
             Output::Forward { to, lane, packet, deadline } => {

@@ -71,7 +71,7 @@ fn kind(message: &[u8]) -> &'static str {
         Ok(Control::Subscribed { .. }) => "sent_subscribed",
         Ok(Control::Declined { .. }) => DECLINED,
         Ok(Control::Unsubscribe) => "sent_unsubscribe",
-        Ok(Control::State(_) | Control::StagePart { .. } | Control::StateWanted) => "sent_state",
+        Ok(Control::State(_) | Control::StatePart { .. } | Control::StateWanted | Control::Key { .. }) => "sent_state",
         Ok(Control::Join(_) | Control::Resume { .. }) => "sent_join",
         Ok(Control::Admitted(_) | Control::Refused(_)) => "sent_admission",
         Ok(Control::Bye(_)) => "sent_bye",
@@ -100,6 +100,7 @@ fn suspicion(reason: Suspicion) -> &'static str {
         Suspicion::LinkDown => "suspicions_link_down",
         Suspicion::Leaving => "suspicions_leaving",
         Suspicion::Repairing => "suspicions_repairing",
+        Suspicion::Withheld => "suspicions_withheld",
     }
 }
 
