@@ -10,7 +10,7 @@ use std::{
 
 use treehouse_audio::Say;
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
-use treehouse_room::HostConfig;
+use treehouse_room::{HostConfig, Past};
 use treehouse_wire::{Address, Contact, List, NodeId, Shipped, Suite, UnixSeconds, control::Name};
 
 use crate::{
@@ -55,6 +55,7 @@ pub async fn run(args: HostArgs) -> Result<(), Failure> {
         protection: args.protection.0,
         media_seed,
         region_max: HostConfig::REGION_MAX_DEFAULT,
+        past: Past::default(),
     })?;
     session.show(Event::Invite { invite: invite.to_string() });
     session.stay().await

@@ -126,6 +126,10 @@ pub enum Refusal {
     RoomFull,
     /// Too many requests: try again later.
     Busy,
+    /// The host has revoked one of its links.
+    Revoked,
+    /// The room is closed, and the invite neither counted nor made out to one person.
+    Uncounted,
 }
 
 /// Why a link ends.

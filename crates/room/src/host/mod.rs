@@ -4,14 +4,16 @@ mod admission;
 mod hubs;
 mod publish;
 mod reports;
+mod uses;
 
 use std::collections::BTreeMap;
 
 use treehouse_invite::StageMember;
 use treehouse_wire::{NodeId, control::Statement};
 
-use crate::{beacon::Account, floor::Floor, time::Instant};
+use crate::{beacon::Account, config::Past, floor::Floor, time::Instant};
 use hubs::Hubs;
+use uses::Uses;
 
 /// Members that one host places itself.
 const MEMBERS_MAX: usize = 1 << 20;
@@ -23,8 +25,7 @@ const TREE_OF_THREE_BELOW: usize = 40;
 #[derive(Debug)]
 pub(crate) struct Acting {
     pub(crate) charter: Statement,
-    /// Uses consumed of each counted link.
-    uses: BTreeMap<[u8; 32], u32>,
+    uses: Uses,
     recording: bool,
     tree_of_three: bool,
     pub(crate) co_root: Option<NodeId>,
@@ -42,10 +43,10 @@ pub(crate) struct Acting {
 }
 
 impl Acting {
-    pub(crate) fn new(charter: Statement) -> Self {
+    pub(crate) fn new(charter: Statement, past: &Past) -> Self {
         Acting {
             charter,
-            uses: BTreeMap::new(),
+            uses: Uses::recall(past),
             recording: false,
             tree_of_three: false,
             co_root: None,
@@ -54,7 +55,7 @@ impl Acting {
             account: Account::default(),
             hubs: Hubs::default(),
             hands_told: 0,
-            version: 0,
+            version: past.first_number(),
             published: None,
             dirty: true,
         }
