@@ -15,10 +15,12 @@ use super::{
     stop,
 };
 use crate::{
+    control::{Answer, Asked, Control, Request},
     events::{self, Event, Stats, from_room},
     failure::Failure,
     framelog::Entry,
     identity::random_seed,
+    invite::read_id,
     peer::peer_id,
     process,
 };
@@ -69,6 +71,7 @@ impl Session {
                     }
                 },
                 Some(told) = self.told.recv() => self.on_told(told).await,
+                asked = asked(&mut self.control) => self.on_asked(asked).await,
                 () = self.stops.wait() => return End::Stopped,
                 _ = look.tick() => {
                     looks = looks.wrapping_add(1);
@@ -217,6 +220,23 @@ impl Session {
         }
     }
 
+    /// A command beside this node wants something of the room that is open here.
+    async fn on_asked(&mut self, asked: Asked) {
+        let answer = match &asked.request {
+            Request::RevokeInvite { room, .. } if self.room.map(|room| room.to_string()).as_ref() != Some(room) => {
+                Answer::OtherRoom
+            }
+            Request::RevokeInvite { link, .. } => match read_id(link) {
+                Some(link) => {
+                    self.command(Command::RevokeInvite(link)).await;
+                    Answer::Done
+                }
+                None => Answer::Refused("the invite's id must be 64 hexadecimal digits".to_owned()),
+            },
+        };
+        asked.answer(answer);
+    }
+
     async fn command(&mut self, command: Command) {
         if let Some(handle) = &self.handle {
             handle.command(command).await;
@@ -270,6 +290,16 @@ impl Session {
         };
         let _ = timeout(LEAVE_MAX, over).await;
     }
+}
+
+/// The next request of a command; never where none can come.
+async fn asked(control: &mut Option<Control>) -> Asked {
+    if let Some(control) = control
+        && let Some(asked) = control.asked().await
+    {
+        return asked;
+    }
+    std::future::pending().await
 }
 
 fn join_failed(failure: &JoinFailure) -> End {
