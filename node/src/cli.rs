@@ -3,9 +3,10 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use treehouse_invite::{Protection, UnknownProtection};
+use treehouse_invite::{Policy, Protection, Role, UnknownProtection};
+use treehouse_wire::NodeId;
 
-use crate::duration;
+use crate::{duration, invite::parse_peer};
 
 /// Live audio rooms with no server in the middle.
 #[derive(Debug, Parser)]
@@ -38,6 +39,20 @@ impl FromStr for ProtectionArg {
 #[error("protection must be one of off, relays, all, auto")]
 pub struct UnknownProtectionArg(#[from] UnknownProtection);
 
+/// Who may come, as a word.
+fn parse_policy(word: &str) -> Result<Policy, String> {
+    let all = [Policy::Open, Policy::Social, Policy::Closed];
+    let found = all.into_iter().find(|policy| policy.to_string() == word);
+    found.ok_or_else(|| "the policy must be one of open, social, closed".to_owned())
+}
+
+/// What an invite may grant, as a word.
+fn parse_role(word: &str) -> Result<Role, String> {
+    let all = [Role::Listener, Role::Speaker, Role::Moderator];
+    let found = all.into_iter().find(|role| role.to_string() == word);
+    found.ok_or_else(|| "the role must be one of listener, speaker, moderator".to_owned())
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -45,9 +60,12 @@ pub enum Command {
     Host(HostArgs),
     /// Enter a room with an invite, hear it, and pass it on to others.
     Join(JoinArgs),
-    /// Look at an invite without using it.
+    /// Make, narrow, look at, revoke and list invites.
     #[command(subcommand)]
     Invite(InviteCommand),
+    /// Put somebody out of a room of yours, keep them out, let them in again.
+    #[command(subcommand)]
+    Room(RoomCommand),
     /// Look at who you are.
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -58,8 +76,136 @@ pub enum Command {
 /// What to do with an invite.
 #[derive(Debug, Subcommand)]
 pub enum InviteCommand {
-    /// Say who issued an invite, what it grants, and until when.
+    /// Make an invite to a room of yours, open or not, and print it; with a QR code on a terminal.
+    New(InviteNewArgs),
+    /// Make a narrower invite from one that you hold, for somebody else. Nobody is asked for it.
+    Narrow(NarrowArgs),
+    /// Say who invited whom, what it grants, and until when, without using the invite.
     Inspect(InspectArgs),
+    /// Take an invite back, with all that was put behind it. Whoever is in the room stays.
+    Revoke(RevokeArgs),
+    /// Show the invites to a room of yours, what is left of them, and who has used them.
+    List(ListArgs),
+}
+
+/// What an invite grants; flags of `invite new` and `invite narrow` alike.
+#[derive(Debug, Args)]
+pub struct GrantArgs {
+    /// The highest role: listener, speaker or moderator. Without it: listener, or as in the invite that is narrowed.
+    #[arg(long, value_parser = parse_role)]
+    pub role: Option<Role>,
+    /// How many may come in by it. Without it: as many as like, or as in the invite that is narrowed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub uses: Option<u32>,
+    /// How long it is valid, for instance 2h or 30d. Without it: 24h, or as in the invite that is narrowed.
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_expiry)]
+    pub expires: Option<Duration>,
+    /// How many times over it may be passed on, narrower each time. Without it: 2 in a social room and 0 in others, or one less
+    /// than the invite that is narrowed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub depth: Option<u8>,
+    /// Make it out to one person, by the peer id that `treehouse identity show` prints there.
+    #[arg(long, value_name = "PEER", value_parser = parse_peer)]
+    pub to: Option<NodeId>,
+    /// Print the QR code where standard output is no terminal too.
+    #[arg(long)]
+    pub qr: bool,
+    /// Write the QR code to this file, which ends in .png or .svg.
+    #[arg(long, value_name = "FILE")]
+    pub qr_file: Option<PathBuf>,
+    /// Print one line of JSON instead.
+    #[arg(long, conflicts_with = "qr")]
+    pub json: bool,
+}
+
+/// Flags of `invite new`.
+#[derive(Debug, Args)]
+pub struct InviteNewArgs {
+    /// The room, by its title or the first digits of its id. Without it: the one that you opened last.
+    #[arg(long, value_name = "TITLE|ID")]
+    pub room: Option<String>,
+    /// What to call it in the list, for instance whom it is for.
+    #[arg(long, value_name = "TEXT")]
+    pub label: Option<String>,
+    /// What it grants.
+    #[command(flatten)]
+    pub grant: GrantArgs,
+}
+
+/// Flags of `invite narrow`.
+#[derive(Debug, Args)]
+pub struct NarrowArgs {
+    /// The invite that you hold, or a file that holds it.
+    pub invite: String,
+    /// What the narrower one grants.
+    #[command(flatten)]
+    pub grant: GrantArgs,
+}
+
+/// Flags of `invite revoke`.
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The first digits of its id, as the list shows it, or the invite itself, or a file that holds it.
+    pub id: String,
+    /// The room. Without it: the one that you opened last.
+    #[arg(long, value_name = "TITLE|ID")]
+    pub room: Option<String>,
+}
+
+/// Flags of `invite list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The room. Without it: the one that you opened last.
+    #[arg(long, value_name = "TITLE|ID")]
+    pub room: Option<String>,
+    /// Print one line of JSON for each invite.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Whom to let into a room.
+#[derive(Debug, Subcommand)]
+pub enum RoomCommand {
+    /// Put somebody out of the room that is open here, for two hours. What is said a second later they cannot hear, whoever helps them.
+    Kick {
+        /// The peer id, as `treehouse identity show` prints it there and the host's events name it.
+        #[arg(value_name = "PEER", value_parser = parse_peer)]
+        peer: NodeId,
+        /// The room. Without it: the one that you opened last.
+        #[arg(long, value_name = "TITLE|ID")]
+        room: Option<String>,
+    },
+    /// Keep somebody out for good, or all who came by an invite.
+    Ban(WhomArgs),
+    /// Let them in again.
+    Unban(WhomArgs),
+    /// Show who is kept out.
+    Bans(BansArgs),
+}
+
+/// Flags of `room ban` and `room unban`.
+#[derive(Debug, Args)]
+pub struct WhomArgs {
+    /// The peer id.
+    #[arg(value_name = "PEER", value_parser = parse_peer, required_unless_present = "link", conflicts_with = "link")]
+    pub peer: Option<NodeId>,
+    /// Whoever comes by this invite: its whole id, as `treehouse invite list --json` shows it.
+    #[arg(long, value_name = "ID")]
+    pub link: Option<String>,
+    /// And by those that were made from it.
+    #[arg(long, requires = "link")]
+    pub subtree: bool,
+    /// The room. Without it: the one that you opened last.
+    #[arg(long, value_name = "TITLE|ID")]
+    pub room: Option<String>,
+}
+
+/// Flags of `room bans`.
+#[derive(Debug, Args)]
+pub struct BansArgs {
+    /// The room. Without it: the one that you opened last.
+    #[arg(long, value_name = "TITLE|ID")]
+    pub room: Option<String>,
 }
 
 /// What to do with the identity.
@@ -75,6 +221,13 @@ pub struct HostArgs {
     /// What the room is called.
     #[arg(long, default_value = "Treehouse")]
     pub title: String,
+    /// Who may come: whoever has the published invite, to listen (open); those whom members invite (social); those whose invite is
+    /// made out to them or counted (closed).
+    #[arg(long, default_value = "social", value_parser = parse_policy)]
+    pub policy: Policy,
+    /// Open a room again that you opened before, by its title or the first digits of its id: its invites are valid still.
+    #[arg(long, value_name = "TITLE|ID", conflicts_with_all = ["title", "policy"])]
+    pub room: Option<String>,
     /// What to say: mic, tone, none, sample:1, sample:2, or a WAV, FLAC, MP3, AAC or Opus file.
     #[arg(long, value_name = "SOURCE", default_value = "mic")]
     pub say: String,
@@ -201,7 +354,7 @@ mod tests {
             panic!("host takes no argument")
         };
         assert_eq!((host.say.as_str(), host.hear.as_str()), ("mic", "speakers"));
-        assert_eq!(host.protection, ProtectionArg(None));
+        assert_eq!((host.protection, host.policy), (ProtectionArg(None), Policy::Social));
         let Ok(Cli { command: Command::Host(host) }) = parse("treehouse host --protection relays") else {
             panic!("it takes a level")
         };
@@ -223,6 +376,15 @@ mod tests {
             "treehouse host --max-children 9999",
             "treehouse demo --listeners 0",
             "treehouse invite",
+            "treehouse host --policy secret",
+            "treehouse host --room Tea --title Tea",
+            "treehouse invite new --role host",
+            "treehouse invite new --uses 0",
+            "treehouse invite new --depth 4",
+            "treehouse invite new --expires soon",
+            "treehouse invite new --to bob",
+            "treehouse invite narrow",
+            "treehouse invite revoke",
             "treehouse sing",
         ] {
             assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");

@@ -2,14 +2,43 @@
 
 use std::time::Duration;
 
+use treehouse_wire::UnixSeconds;
+
+/// The last day of the year 9999.
+const MAX_DAYS: i64 = 2_932_896;
+
 /// Longest duration that is accepted: a week. Rooms that run longer run until they are stopped.
 pub const DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Longest life of an invite: a year.
+pub const EXPIRY_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Reads a duration such as `20s`, `500ms`, `2m`, `1h30m`; parts in falling order, each unit at most once.
 ///
 /// # Errors
 /// A sentence that says how a duration is written.
 pub fn parse(text: &str) -> Result<Duration, String> {
+    match Duration::from_millis(total_ms(text)?) {
+        Duration::ZERO => Err(format!("'{text}' is no time at all: give at least 1s")),
+        total if total > DURATION_MAX => {
+            Err(format!("'{text}' is longer than a week: leave it out to run until Ctrl-C"))
+        }
+        total => Ok(total),
+    }
+}
+
+/// Reads how long an invite is valid, such as `2h` or `30d`; a second at least and [`EXPIRY_MAX`] at most.
+///
+/// # Errors
+/// A sentence that says how it is written.
+pub fn parse_expiry(text: &str) -> Result<Duration, String> {
+    match Duration::from_millis(total_ms(text)?) {
+        total if total < Duration::from_secs(1) => Err(format!("'{text}' is no time at all: give at least 1s")),
+        total if total > EXPIRY_MAX => Err(format!("'{text}' is longer than a year: give at most 366d")),
+        total => Ok(total),
+    }
+}
+
+fn total_ms(text: &str) -> Result<u64, String> {
     let wrong = || format!("'{text}' is no duration: write it like 20s, 2m or 1h30m");
     let mut rest = text.trim();
     let mut total_ms: u64 = 0;
@@ -27,6 +56,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
             "s" => 1_000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "d" => 86_400_000,
             _ => return Err(wrong()),
         };
         if unit_ms >= smallest_unit_ms {
@@ -37,13 +67,23 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         total_ms = count.checked_mul(unit_ms).and_then(|ms| total_ms.checked_add(ms)).ok_or_else(wrong)?;
         rest = tail;
     }
-    match Duration::from_millis(total_ms) {
-        Duration::ZERO => Err(format!("'{text}' is no time at all: give at least 1s")),
-        total if total > DURATION_MAX => {
-            Err(format!("'{text}' is longer than a week: leave it out to run until Ctrl-C"))
-        }
-        total => Ok(total),
-    }
+    Ok(total_ms)
+}
+
+/// A time of day as people write it, in UTC: `2026-11-28 16:39 UTC`.
+pub fn utc(time: UnixSeconds) -> String {
+    let days = i64::try_from(time.0 / 86_400).unwrap_or(i64::MAX / 2).min(MAX_DAYS);
+    // The civil calendar from a count of days, in years that begin in March so that the leap day comes last (Howard
+    // Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02} UTC", time.0 / 3_600 % 24, time.0 / 60 % 60)
 }
 
 /// A span in words, rounded to two units: `3 hours 5 minutes`.
@@ -81,6 +121,28 @@ mod tests {
         }
         assert!(parse("0s").is_err());
         assert!(parse("8000h").is_err());
+    }
+
+    #[test]
+    fn an_invites_life_may_be_given_in_days() {
+        assert_eq!(parse_expiry("1d12h"), Ok(Duration::from_secs(36 * 3600)));
+        for text in ["367d", "0s", "500ms", "soon", ""] {
+            assert!(parse_expiry(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_day_reads_as_the_calendar_has_it() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00 UTC"),
+            (1_795_883_940, "2026-11-28 16:39 UTC"),
+            (4_107_542_399, "2100-02-28 23:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00 UTC"),
+        ] {
+            assert_eq!(utc(UnixSeconds(seconds)), text);
+        }
+        assert!(utc(UnixSeconds(u64::MAX)).starts_with("9999-12-31"));
     }
 
     #[test]

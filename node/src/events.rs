@@ -51,6 +51,8 @@ pub enum Event {
         room: String,
         /// Its title.
         title: String,
+        /// Who may come: `open`, `social` or `closed`.
+        policy: String,
         /// What this node may do: `listener`, `speaker`, `moderator` or `host`.
         role: String,
         /// Milliseconds since it began to join.
@@ -246,9 +248,13 @@ impl From<&StageMember> for OnStage {
 pub fn from_room(event: &RoomEvent, after_ms: u64, address: impl Fn(&Address) -> String) -> Event {
     let peers = |nodes: &[NodeId]| nodes.iter().map(peer_id).collect();
     match event {
-        RoomEvent::Admitted { room, title, role } => {
-            Event::Admitted { room: room.to_string(), title: title.clone(), role: role.to_string(), after_ms }
-        }
+        RoomEvent::Admitted { room, title, policy, role } => Event::Admitted {
+            room: room.to_string(),
+            title: title.clone(),
+            policy: policy.to_string(),
+            role: role.to_string(),
+            after_ms,
+        },
         RoomEvent::JoinFailed(failure) => join_failed(failure, address),
         RoomEvent::MemberJoined { peer, name, role } => {
             Event::MemberJoined { peer: peer_id(peer), name: name.clone(), role: role.to_string() }
@@ -304,6 +310,10 @@ pub fn join_failure(failure: &JoinFailure) -> &'static str {
             Refusal::RoomFull => "the room is full: try again later",
             Refusal::Banned => {
                 "you, or the invite that you came by, are banned from the room: only its host can change that"
+            }
+            Refusal::Revoked => "the host has taken this invite back: ask for another one",
+            Refusal::Uncounted => {
+                "the room is closed, and the invite neither made out to one person nor counted: ask for one that is"
             }
             Refusal::Busy => "the host has too many requests at once: try again in a moment",
         },

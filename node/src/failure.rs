@@ -1,6 +1,6 @@
 //! Why the program ends without success: one sentence for a person, one number for a script.
 
-use crate::identity::IdentityError;
+use crate::{identity::IdentityError, store::StoreError};
 
 /// Why the program ends without success.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,9 @@ pub enum Failure {
     /// The identity cannot be used.
     #[error("{0}")]
     Identity(#[from] IdentityError),
+    /// The store cannot be used.
+    #[error("{0}")]
+    Store(#[from] StoreError),
 }
 
 impl Failure {
@@ -21,7 +24,7 @@ impl Failure {
     pub fn exit_status(&self) -> u8 {
         match self {
             Failure::Usage(_) => 2,
-            Failure::Failed(_) | Failure::Identity(_) => 1,
+            Failure::Failed(_) | Failure::Identity(_) | Failure::Store(_) => 1,
         }
     }
 }

@@ -7,11 +7,16 @@ use std::{
 };
 
 use serde::Serialize;
-use treehouse_invite::{HolderKey, INVITE_TEXT_MAX, Invite, InviteError, Terms};
+use treehouse_invite::{HolderKey, INVITE_TEXT_MAX, Invite, InviteError, Link, Terms};
 use treehouse_net::address_text;
 use treehouse_wire::{Contact, Shipped, UnixSeconds};
 
-use crate::{duration, failure::Failure, peer::peer_id};
+use crate::{
+    duration,
+    failure::Failure,
+    invite::{ID_DIGITS, full_id},
+    peer::peer_id,
+};
 
 const PREFIX: &str = "TREEHOUSE:";
 
@@ -96,10 +101,80 @@ pub struct Report {
     pub further_links: u8,
     /// Links in its chain.
     pub links: usize,
+    /// Who invited whom: the links, the founder's first.
+    pub chain: Vec<Step>,
     /// Whom to ask first, and where.
     pub bootstrap: Vec<Reachable>,
     /// Why it cannot be used, if so.
     pub problem: Option<String>,
+}
+
+/// One link of an invite: who invited whom, and to what.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// Its id; uses are counted and links are revoked under it.
+    pub id: String,
+    /// Who made it: a person's peer id; none where it was whoever had the text of the link before.
+    pub by: Option<String>,
+    /// Whom it is made out to; none where that is whoever has the text.
+    pub to: Option<String>,
+    /// The highest role.
+    pub role: String,
+    /// Not valid before, in seconds since 1970.
+    pub not_before_unix_s: u64,
+    /// Not valid from then on, in seconds since 1970.
+    pub expires_unix_s: u64,
+    /// How many may come in by it; unlimited where absent.
+    pub uses: Option<u32>,
+    /// How many further links may be put behind it.
+    pub further_links: u8,
+}
+
+impl Step {
+    /// The links of an invite.
+    fn all(invite: &Invite) -> Vec<Step> {
+        let mut by = Some(peer_id(invite.founder()));
+        let step = |link: &Link| {
+            let to = match &link.holder {
+                HolderKey::Bound(node) => Some(peer_id(node)),
+                HolderKey::Bearer(_) => None,
+            };
+            Step {
+                id: full_id(link.id()),
+                by: std::mem::replace(&mut by, to.clone()),
+                to,
+                role: link.terms.role.to_string(),
+                not_before_unix_s: link.terms.not_before.0,
+                expires_unix_s: link.terms.expires.0,
+                uses: link.terms.uses,
+                further_links: link.terms.depth,
+            }
+        };
+        invite.links().map(step).collect()
+    }
+
+    /// The link in words.
+    fn words(&self, number: usize) -> String {
+        let by = match (&self.by, number) {
+            (Some(peer), 1) => format!("the host, {peer},"),
+            (Some(peer), _) => peer.clone(),
+            (None, _) => "whoever had the text before".to_owned(),
+        };
+        let to = self.to.as_deref().unwrap_or("whoever has the text");
+        let uses = match self.uses {
+            None => "any number of times".to_owned(),
+            Some(1) => "once".to_owned(),
+            Some(uses) => format!("{uses} times in all"),
+        };
+        let further = match self.further_links {
+            0 => "not to be passed on".to_owned(),
+            1 => "to be passed on once".to_owned(),
+            links => format!("to be passed on {links} times over"),
+        };
+        let until = duration::utc(UnixSeconds(self.expires_unix_s));
+        let id: String = self.id.chars().take(ID_DIGITS).collect();
+        format!("link {number}     {by} invited {to} as {}, {uses}, until {until}, {further} (id {id})", self.role)
+    }
 }
 
 /// A node and where it can be reached.
@@ -139,6 +214,7 @@ pub fn report(invite: &Invite, now: UnixSeconds) -> (Report, Result<(), Failure>
         uses: uses(invite.links().map(|link| link.terms)),
         further_links: terms.map_or(0, |terms| terms.depth),
         links: invite.links().count(),
+        chain: Step::all(invite),
         bootstrap: invite.bootstrap().iter().map(Reachable::from).collect(),
         problem: verified.as_ref().err().map(ToString::to_string),
     };
@@ -177,6 +253,7 @@ impl Report {
             format!("uses       {uses}"),
             format!("chain      {} link(s), {} more may follow", self.links, self.further_links),
         ];
+        lines.extend((1..).zip(&self.chain).map(|(number, step)| step.words(number)));
         for reachable in &self.bootstrap {
             lines.extend(
                 reachable.addresses.iter().map(|address| format!("address    {address}/p2p/{}", reachable.peer)),
@@ -242,6 +319,30 @@ mod tests {
         assert_eq!(verified.err().map(|failure| failure.exit_status()), Some(1));
         assert_eq!(report.validity, "expired 1 hour ago");
         assert!(report.problem.is_some_and(|problem| problem.contains("expired")));
+    }
+
+    #[test]
+    fn a_report_says_who_invited_whom_along_the_whole_chain() {
+        let ann = NodeId(Shipped.public_key(&Shipped.signer(&[7; 32])));
+        let first = invite(0, 1_800_000_000);
+        let terms = first.links().next().expect("a link").terms;
+        let narrower = Terms { role: Role::Listener, uses: Some(1), depth: 0, ..terms };
+        let second = first.narrow(&Shipped, None, narrower, Holder::Bound(ann)).expect("narrower");
+        let (report, _) = report(&second, now());
+        let (host, ann) = (peer_id(first.founder()), peer_id(&ann));
+        assert_eq!(
+            report.chain.iter().map(|step| (step.by.as_ref(), step.to.as_ref())).collect::<Vec<_>>(),
+            [(Some(&host), None), (None, Some(&ann)),]
+        );
+        let until = "until 2027-01-15 08:00 UTC";
+        for wanted in [
+            format!(
+                "the host, {host}, invited whoever has the text as speaker, 3 times in all, {until}, to be passed on once"
+            ),
+            format!("whoever had the text before invited {ann} as listener, once, {until}, not to be passed on"),
+        ] {
+            assert!(report.lines().iter().any(|line| line.contains(&wanted)), "{wanted}: {:?}", report.lines());
+        }
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! * [`identity`]: the key that is this node's name, in a file; [`peer`]: how it is written.
 //! * [`host`], [`join`]: how a room is opened and entered; [`session`]: one node in it, from its start to its end.
 //! * [`events`]: what a node tells a program; [`view`], [`terminal`]: what it shows to a person.
-//! * [`inspect`]: what an invite says.
+//! * [`invite`]: how invites are made, narrowed, revoked and listed; [`inspect`]: what one says; [`qr`]: how it looks.
+//! * [`store`]: what is kept beside the identity; [`control`]: how a command talks to a running node; [`private`]: secret files.
 //! * [`demo`]: a whole room of real processes on one machine, checked frame by frame.
 //! * [`framelog`], [`stats`], [`clock`], [`output`], [`duration`], [`process`]: what these are made of.
 
 pub mod cli;
 pub mod clock;
+pub mod control;
 pub mod demo;
 pub mod duration;
 pub mod events;
@@ -18,12 +20,17 @@ pub mod framelog;
 pub mod host;
 pub mod identity;
 pub mod inspect;
+pub mod invite;
 pub mod join;
+pub mod moderate;
 pub mod output;
 pub mod peer;
+pub mod private;
 pub mod process;
+pub mod qr;
 pub mod session;
 pub mod stats;
+pub mod store;
 pub mod terminal;
 pub mod view;
 
@@ -66,7 +73,12 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Host(args) => block_on(host::run(args)),
         Command::Join(args) => block_on(join::run(args)),
         Command::Demo(args) => block_on(demo::run(&args)),
+        Command::Invite(InviteCommand::New(args)) => invite::new(&args),
+        Command::Invite(InviteCommand::Narrow(args)) => invite::narrow(&args),
         Command::Invite(InviteCommand::Inspect(args)) => inspect(&args),
+        Command::Invite(InviteCommand::Revoke(args)) => invite::revoke(&args),
+        Command::Invite(InviteCommand::List(args)) => invite::list(&args),
+        Command::Room(command) => moderate::run(&command),
         Command::Identity(IdentityCommand::Show) => show_identity(),
     }
 }

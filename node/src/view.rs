@@ -46,11 +46,12 @@ impl View {
                 Some(format!("{kind} {peer}, listening on {}", listening.join(" ")))
             }
             Event::Invite { invite } => Some(format!("invite, for those who should come:\n\n{invite}\n")),
-            Event::Admitted { title, role, .. } => {
+            Event::Admitted { title, role, policy, .. } => {
                 (self.title, self.role) = (title.clone(), role.clone());
+                let comes = who_comes(policy);
                 Some(match role.as_str() {
-                    "host" => format!("the room \"{title}\" is open; Ctrl-C closes it"),
-                    _ => format!("in the room \"{title}\" as {role}; Ctrl-C leaves it"),
+                    "host" => format!("the room \"{title}\" is open ({comes}); Ctrl-C closes it"),
+                    _ => format!("in the room \"{title}\" as {role} ({comes}); Ctrl-C leaves it"),
                 })
             }
             Event::MemberJoined { peer, name, role } => {
@@ -167,6 +168,15 @@ impl View {
     }
 }
 
+/// Who may come into a room of this policy, in words.
+fn who_comes(policy: &str) -> &'static str {
+    match policy {
+        "open" => "policy open: whoever has the published invite may come",
+        "social" => "policy social: whom members invite may come",
+        _ => "policy closed: only who is invited by name or counted may come",
+    }
+}
+
 /// A bar that is full at full scale and empty at the floor.
 fn meter(minus_dbov: u8) -> String {
     let above = usize::from(METER_FLOOR.saturating_sub(minus_dbov));
@@ -184,8 +194,16 @@ mod tests {
 
     fn view() -> View {
         let mut view = View::default();
-        let admitted =
-            Event::Admitted { room: "0".repeat(64), title: "Tea".to_owned(), role: "listener".to_owned(), after_ms: 9 };
+        let text = str::to_owned;
+        let admitted = Event::Admitted {
+            room: "0".repeat(64),
+            title: text("Tea"),
+            policy: text("closed"),
+            role: text("listener"),
+            after_ms: 9,
+        };
+        let told = View::default().apply(&admitted).unwrap_or_default();
+        assert!(told.contains("as listener (policy closed"), "{told}");
         view.apply(&Event::Started { peer: "me".to_owned(), temporary: false, listening: Vec::new() });
         view.apply(&admitted);
         view.apply(&Event::Members { count: 7 });

@@ -47,6 +47,13 @@ impl VoiceEncoder {
         Ok(VoiceEncoder { opus })
     }
 
+    /// Makes all packets of one size, whatever is said: where they are encrypted their sizes would tell (White et al., "Phonotactic
+    /// reconstruction of encrypted VoIP conversations", IEEE S&P 2011).
+    pub fn with_one_size(mut self) -> Result<Self, CodecError> {
+        self.opus.set_vbr(false)?;
+        Ok(self)
+    }
+
     /// Encodes one frame of 960 samples; returns its level and at most [`OPUS_FRAME_BYTES_MAX`] bytes.
     pub fn encode(&mut self, pcm: &[f32; FRAME]) -> Result<(Level, Bytes), CodecError> {
         let mut out = [0; OPUS_FRAME_BYTES_MAX];

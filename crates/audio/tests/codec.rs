@@ -37,6 +37,19 @@ fn likeness(said: &[[f32; FRAME]], heard: &[[f32; FRAME]], lag: usize) -> f32 {
 }
 
 #[test]
+fn packets_of_one_size_say_nothing_by_it() {
+    let mut said = speech();
+    // A pause, too, looks like speech.
+    said.extend([[0.0; FRAME]; 50]);
+    let mut encoder = VoiceEncoder::new().and_then(VoiceEncoder::with_one_size).unwrap();
+    let sizes: std::collections::BTreeSet<usize> =
+        said.iter().map(|pcm| encoder.encode(pcm).unwrap().1.len()).collect();
+    assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [80]);
+    let variable: std::collections::BTreeSet<usize> = encoded(&said).iter().map(|packet| packet.len()).collect();
+    assert!(variable.len() > 20, "otherwise they differ");
+}
+
+#[test]
 fn speech_comes_back_at_32_kbit_s_in_frames_that_fit_a_packet() {
     let said = speech();
     let mut encoder = VoiceEncoder::new().unwrap();

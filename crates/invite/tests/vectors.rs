@@ -10,8 +10,8 @@ use files::{check, hex, load, readable, unhex};
 use serde_json::{Value, json};
 use support::*;
 use treehouse_invite::{
-    Ban, Banned, Bans, Beacon, Carried, Certificate, Charter, HolderKey, Invite, Lease, MediaClaim, Policy, Protection,
-    Role, RoomState, Stage, StageMember, StateList, check_redemption,
+    Ban, Banned, Bans, Beacon, CLOCK_SKEW_SECONDS, Carried, Certificate, Charter, HolderKey, Invite, Lease, MediaClaim,
+    Policy, Protection, Role, RoomState, Stage, StageMember, StateList, check_redemption,
 };
 use treehouse_wire::{
     Control, Epoch, FrameNumber, LinkTag, List, MediaKey, RoomKey, Shipped, Signature, Text, UnixSeconds, VoiceId,
@@ -147,7 +147,7 @@ fn bad_chains() -> Vec<(&'static str, String)> {
         ("unlimited uses behind counted ones", changed(1, &|link| link.terms.uses = None)),
         ("as many further links", changed(2, &|link| link.terms.depth = 2)),
         ("another seed", wrong_seed.text()),
-        ("expired", changed(2, &|link| link.terms.expires = NOW)),
+        ("expired", changed(2, &|link| link.terms.expires = UnixSeconds(NOW.0 - CLOCK_SKEW_SECONDS))),
         ("not valid yet", changed(2, &|link| link.terms.not_before = UnixSeconds(NOW.0 + 600))),
     ]
 }

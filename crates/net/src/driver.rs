@@ -15,11 +15,12 @@ use tokio::{
     task::yield_now,
     time::{Interval, MissedTickBehavior, Sleep, interval, sleep_until},
 };
-use treehouse_room::{Command, Event, Input, Instant, Output, PlayFrame, Room};
+use treehouse_room::{Command, Event, Input, Instant, Output, PlayFrame, Redemption, Room};
 use treehouse_wire::{Shipped, UnixSeconds};
 
 use crate::{
     handle::{Captured, Counters, Mailbox},
+    ledger::Keeper,
     limits::{DROPS_INTERVAL, NETWORK_BATCH_MAX},
     network::{NetEvent, Network},
 };
@@ -67,6 +68,8 @@ pub(crate) struct Driver<P> {
     pub(crate) network: Network,
     pub(crate) clock: Clock,
     pub(crate) play: P,
+    /// Keeps uses of invites; without it they end with the process.
+    pub(crate) keeper: Option<Keeper>,
     pub(crate) events: Arc<Mailbox>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) closed: bool,
@@ -122,6 +125,7 @@ impl<P: FnMut(PlayFrame, StdInstant) + Send> Driver<P> {
                 self.catch_up();
                 self.on_timeout();
             }
+            Some((redemption, kept)) = settled(&mut self.keeper) => self.input(Input::Redeemed { redemption, kept }),
             _ = ticks.tick() => self.on_tick(),
         }
         true
@@ -185,6 +189,17 @@ impl<P: FnMut(PlayFrame, StdInstant) + Send> Driver<P> {
         self.do_outputs();
     }
 
+    fn keep(&mut self, redemption: Redemption) {
+        let (refused, kept) = match &self.keeper {
+            Some(keeper) => (keeper.keep(redemption), false),
+            None => (Some(redemption), true),
+        };
+        if let Some(redemption) = refused {
+            // What the room wants done about it is polled next, by whoever polled this.
+            let _ = self.room.handle_input(self.clock.room(StdInstant::now()), Input::Redeemed { redemption, kept });
+        }
+    }
+
     fn do_outputs(&mut self) {
         while let Some(output) = self.room.poll_output() {
             match output {
@@ -204,6 +219,7 @@ impl<P: FnMut(PlayFrame, StdInstant) + Send> Driver<P> {
                 Output::Hangup { peer } => self.network.hang_up(&peer),
                 // Only hushed rooms ask for it, and those of nodes never are.
                 Output::Measure { .. } | Output::MeasureFeed { .. } => {}
+                Output::Redeem(redemption) => self.keep(redemption),
                 Output::Event(event) => {
                     self.closed |= matches!(event, Event::Closed(_));
                     if self.events.put(event) {
@@ -212,6 +228,14 @@ impl<P: FnMut(PlayFrame, StdInstant) + Send> Driver<P> {
                 }
             }
         }
+    }
+}
+
+/// The next use that is kept, or could not be; never where nothing is kept.
+async fn settled(keeper: &mut Option<Keeper>) -> Option<(Redemption, bool)> {
+    match keeper {
+        Some(keeper) => keeper.settled().await,
+        None => std::future::pending().await,
     }
 }
 

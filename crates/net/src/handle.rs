@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -20,6 +21,7 @@ use treehouse_wire::{Address, CaptureTime, FrameNumber, Level, NodeId, Shipped};
 use crate::{
     config::{NetConfig, NetError},
     driver::{Clock, Driver, Inlets},
+    ledger::{Keeper, Ledger},
     limits::{CAPTURED_MAX, COMMANDS_MAX, EVENTS_OUT_MAX},
     network::Network,
 };
@@ -60,6 +62,29 @@ impl Endpoint {
         room: impl FnOnce(Instant) -> Room<Shipped>,
         play: impl FnMut(PlayFrame, StdInstant) + Send + 'static,
     ) -> Handle {
+        self.start(room, play, None)
+    }
+
+    /// The same for a host whose invites survive its end: nobody is let in by a counted invite before `ledger` has kept it.
+    ///
+    /// # Errors
+    /// Where the system gives no thread for it.
+    pub fn run_kept(
+        self,
+        room: impl FnOnce(Instant) -> Room<Shipped>,
+        play: impl FnMut(PlayFrame, StdInstant) + Send + 'static,
+        ledger: impl Ledger,
+    ) -> io::Result<Handle> {
+        let keeper = Keeper::start(ledger)?;
+        Ok(self.start(room, play, Some(keeper)))
+    }
+
+    fn start(
+        self,
+        room: impl FnOnce(Instant) -> Room<Shipped>,
+        play: impl FnMut(PlayFrame, StdInstant) + Send + 'static,
+        keeper: Option<Keeper>,
+    ) -> Handle {
         let Endpoint { network, clock } = self;
         let (commands, commands_receiver) = mpsc::channel(COMMANDS_MAX);
         let (captured, captured_receiver) = mpsc::channel(CAPTURED_MAX);
@@ -70,6 +95,7 @@ impl Endpoint {
             network,
             clock,
             play,
+            keeper,
             events: Arc::clone(&events),
             counters: Arc::clone(&counters),
             closed: false,

@@ -104,3 +104,6 @@ pub const NETWORK_BATCH_MAX: usize = 32;
 
 /// Events for the program that wait to be taken; the oldest is dropped beyond it.
 pub const EVENTS_OUT_MAX: usize = 512;
+
+/// Uses of invites that wait to be kept; the room asks for no more at once.
+pub const REDEMPTIONS_MAX: usize = 1024;

@@ -16,7 +16,7 @@ use common::{
 };
 use treehouse_invite::{Banned, Charter, Holder, Invite, Policy, Role, Terms};
 use treehouse_net::{Captured, CapturedSender, Endpoint, Handle, NetConfig, parse_address, start};
-use treehouse_room::{Command, Config, HostConfig, JoinConfig, Protection, Room};
+use treehouse_room::{Command, Config, HostConfig, JoinConfig, Past, Protection, Room};
 use treehouse_wire::{
     Address, CaptureTime, Contact, Epoch, FrameNumber, Level, List, MediaKey, NodeId, Packet, RoomId, RoomKey, Shipped,
     Suite, UnixSeconds,
@@ -65,6 +65,7 @@ async fn host() -> (Handle, Invite, (NodeId, Address)) {
         protection: Some(Protection::Relays),
         media_seed: Some(MEDIA_SEED),
         region_max: HostConfig::REGION_MAX_DEFAULT,
+        past: Past::default(),
     };
     let handle = endpoint.run(|now| Room::host(now, wall(), Shipped, config(1, 20), host), |_, _| {});
     (handle, invite, (founder, address))

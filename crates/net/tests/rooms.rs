@@ -20,7 +20,7 @@ use futures::AsyncWriteExt;
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
 use treehouse_net::{Captured, CapturedSender, Endpoint, Handle, NetConfig, NetEvent, parse_address, start};
 use treehouse_room::{
-    Closing, Command, Config, Event, HostConfig, Input, JoinConfig, JoinFailure, Offence, Output, PlayFrame,
+    Closing, Command, Config, Event, HostConfig, Input, JoinConfig, JoinFailure, Offence, Output, Past, PlayFrame,
     Protection, Room,
 };
 use treehouse_wire::{
@@ -71,6 +71,7 @@ async fn host(seed: u16, listen: &[&str], protection: Protection, children_max: 
         protection: Some(protection),
         media_seed: Some([3; 32]),
         region_max: HostConfig::REGION_MAX_DEFAULT,
+        past: Past::default(),
     };
     let handle = endpoint.run(|now| Room::host(now, wall(), Shipped, config(seed, children_max), host), |_, _| {});
     (handle, invite)
@@ -346,7 +347,11 @@ async fn relay_that_flips(seed: u16, invite: Invite, flips: Arc<AtomicBool>) {
                     bytes[40] ^= u8::from(flips.load(Relaxed));
                     common::forward(&network, &to, lane, &bytes);
                 }
-                Output::Play(_) | Output::Event(_) | Output::Measure { .. } | Output::MeasureFeed { .. } => {}
+                Output::Play(_)
+                | Output::Redeem(_)
+                | Output::Event(_)
+                | Output::Measure { .. }
+                | Output::MeasureFeed { .. } => {}
             }
         }
         let wait = room.poll_timeout().map_or(FRAME, |(at, _)| at.since(now()));

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, env, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
-use treehouse_room::{Cheap, Config, HostConfig, Input, Instant, Output, Protection, Room};
+use treehouse_room::{Cheap, Config, HostConfig, Input, Instant, Output, Past, Protection, Room};
 use treehouse_wire::{
     Address, Blob, Contact, Control, List, NodeId, Suite, UnixSeconds,
     control::{Farewell, Join, Name, Placement, Profile, Status},
@@ -101,6 +101,7 @@ impl World {
             protection: Some(Protection::Relays),
             media_seed: None,
             region_max: u32::MAX,
+            past: Past::default(),
         };
         let now = Instant::from_micros(1_000_000);
         let host = Room::host(now, WALL, Cheap, config, host_config);

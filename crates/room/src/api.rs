@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use treehouse_invite::{Banned, Role, StageMember};
+use treehouse_invite::{Banned, Policy, Role, StageMember};
 use treehouse_wire::{
     Address, Bytes, CaptureTime, FrameNumber, Level, NodeId, RoomId, UnixSeconds, VoiceId, control::Refusal,
 };
@@ -87,6 +87,13 @@ pub enum Input<'a> {
         /// Not below zero.
         round_trip: Duration,
     },
+    /// What came of [`Output::Redeem`].
+    Redeemed {
+        /// Which.
+        redemption: Redemption,
+        /// It survives a crash from now on. Otherwise the use is given back, and the joiner is told to come again.
+        kept: bool,
+    },
     /// Something that the user wants.
     Command(Command),
 }
@@ -113,8 +120,21 @@ pub enum Command {
     Ban(Banned),
     /// Host: let somebody in again.
     Unban(Banned),
+    /// Host: admit nobody any more by a chain that has the link with this id. Who is in stays.
+    RevokeInvite([u8; 32]),
     /// Leave; a host closes the room. [`Event::Closed`] follows once neighbours have been told.
     Leave,
+}
+
+/// That a node has used an invite some of whose links are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redemption {
+    /// Who.
+    pub node: NodeId,
+    /// The id of the chain's last link.
+    pub chain: [u8; 32],
+    /// The ids of its counted links: one use of each is taken.
+    pub links: Vec<[u8; 32]>,
 }
 
 /// How long a member takes to answer, as a driver has computed it.
@@ -175,6 +195,9 @@ pub enum Output {
     },
     /// One frame of someone else's voice, verified and decrypted; each frame of a voice comes once.
     Play(PlayFrame),
+    /// Host: keep this where a crash does not take it, and answer with [`Input::Redeemed`]. The joiner's certificate waits for
+    /// the answer, and nothing else does; a driver that keeps nothing says yes at once.
+    Redeem(Redemption),
     /// Something that a user or a log wants to know.
     Event(Event),
 }
@@ -207,6 +230,8 @@ pub enum Event {
         room: RoomId,
         /// Its title.
         title: String,
+        /// Who may come into it.
+        policy: Policy,
         /// What this node may do.
         role: Role,
     },

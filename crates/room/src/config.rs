@@ -1,9 +1,11 @@
 //! How a room is set up.
 
-use treehouse_invite::{Charter, Invite};
+use treehouse_invite::{Banned, Charter, Invite};
 use treehouse_wire::control::{Name, Statement};
 
 pub use treehouse_invite::Protection;
+
+use crate::api::Redemption;
 
 /// What every room needs.
 #[derive(Clone, Debug)]
@@ -36,11 +38,37 @@ pub struct HostConfig {
     pub media_seed: Option<[u8; 32]>,
     /// Members of one region, the host's own or a hub's, from which its leader sends joiners on to hubs.
     pub region_max: u32,
+    /// What is known from when the room was open before; nothing for a new room.
+    pub past: Past,
 }
 
 impl HostConfig {
     /// What one leader's uplink carries of the talk with its members beside their sound: about 0.6 Mbit/s.
     pub const REGION_MAX_DEFAULT: u32 = 2500;
+}
+
+/// What a host that opens its room again must know of before.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// How often the room was open. The numbers of admissions and of room states begin behind those of before, since members
+    /// that are still about hold some of them.
+    pub openings: u32,
+    /// Who has used which invites.
+    pub redemptions: Vec<Redemption>,
+    /// The ids of links that are revoked.
+    pub revoked: Vec<[u8; 32]>,
+    /// Who is banned for good.
+    pub bans: Vec<Banned>,
+}
+
+impl Past {
+    /// Numbers for one opening: a state twice a second for six days, a million admissions.
+    const NUMBERS: u32 = 1 << 20;
+
+    /// The number from which this opening counts.
+    pub(crate) fn first_number(&self) -> u32 {
+        self.openings.saturating_mul(Past::NUMBERS)
+    }
 }
 
 /// What a joiner needs beside [`Config`].

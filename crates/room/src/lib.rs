@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use treehouse_room::{Input, Instant, Output, Room};
-//! # use treehouse_room::{Cheap, Config, HostConfig, Protection};
+//! # use treehouse_room::{Cheap, Config, HostConfig, Past, Protection};
 //! # use treehouse_invite::{Charter, Policy};
 //! # use treehouse_wire::{List, NodeId, Suite, UnixSeconds, control::Name};
 //! # let suite = Cheap;
@@ -17,7 +17,7 @@
 //! # let title = Name::cleaned("An example");
 //! # let charter = Charter { founder, salt: [0; 16], title, policy: Policy::Social, successors: List::default() };
 //! # let charter_statement = charter.sign(&suite, &signer);
-//! # let host = HostConfig { charter, charter_statement, protection: Some(Protection::Relays), media_seed: None, region_max: HostConfig::REGION_MAX_DEFAULT };
+//! # let host = HostConfig { charter, charter_statement, protection: Some(Protection::Relays), media_seed: None, region_max: HostConfig::REGION_MAX_DEFAULT, past: Past::default() };
 //! # let name = Name::cleaned("host");
 //! # let config = Config { identity_seed: [1; 32], random_seed: [2; 32], name, children_max: 8 };
 //! # let wall = UnixSeconds(1_800_000_000);
@@ -30,6 +30,10 @@
 //!             Output::Dial { .. } | Output::Hangup { .. } => { /* connect, disconnect */ }
 //!             Output::Send { .. } | Output::Forward { .. } => { /* write to a link */ }
 //!             Output::Play(_frame) => { /* to the jitter buffer */ }
+//!             Output::Redeem(redemption) => {
+//!                 // Write it down for good, and only then:
+//!                 room.handle_input(now, Input::Redeemed { redemption, kept: true })?;
+//!             }
 //!             Output::Event(_event) => { /* show it */ }
 //!             Output::Measure { .. } | Output::MeasureFeed { .. } => { /* only hushed rooms, in simulators, ask for it */ }
 //!         }
@@ -91,9 +95,11 @@ mod watch;
 mod window;
 mod withheld;
 
-pub use api::{Closing, Command, Event, Input, JoinFailure, Offence, Output, PlayFrame, RoomError, Suspicion, Trip};
+pub use api::{
+    Closing, Command, Event, Input, JoinFailure, Offence, Output, PlayFrame, Redemption, RoomError, Suspicion, Trip,
+};
 pub use cheap::Cheap;
-pub use config::{Config, HostConfig, JoinConfig, Protection};
+pub use config::{Config, HostConfig, JoinConfig, Past, Protection};
 pub use room::Room;
 pub use state::Pool;
 pub use time::Instant;

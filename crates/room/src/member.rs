@@ -216,7 +216,9 @@ impl<S: Suite> Room<S> {
         }
         self.phase = Phase::In;
         self.host_link.admitted = Some(self.now);
-        self.event(Event::Admitted { room: self.room, title: charter.title.as_str().to_owned(), role });
+        self.policy = charter.policy;
+        let title = charter.title.as_str().to_owned();
+        self.event(Event::Admitted { room: self.room, title, policy: charter.policy, role });
         self.expect_provisional(from);
     }
 

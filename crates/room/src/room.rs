@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::{collections::VecDeque, sync::Arc};
 
-use treehouse_invite::MediaClaim;
+use treehouse_invite::{MediaClaim, Policy};
 use treehouse_wire::{
     Address, Contact, Control, NodeId, NodeTag, RoomId, Suite, UnixSeconds,
     control::{Adoption, Farewell, Name, Purpose, Rank, Report},
@@ -73,6 +73,8 @@ pub struct Room<S: Suite> {
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) timers: Timers,
     pub(crate) phase: Phase,
+    /// Who may come in; what the charter says, once it has come.
+    pub(crate) policy: Policy,
     pub(crate) room: RoomId,
     pub(crate) host: NodeId,
     pub(crate) addresses: Vec<Address>,
@@ -128,15 +130,18 @@ impl<S: Suite> Room<S> {
         let key_seed = config.random_seed;
         let mut room = Room::new(now, wall, suite, config, id, None);
         room.host = room.me;
-        room.acting = Some(Box::new(Acting::new(host.charter_statement, key_seed, now)));
+        room.policy = host.charter.policy;
+        room.acting = Some(Box::new(Acting::new(host.charter_statement, &host.past, key_seed, now)));
         let profile = room.profile();
-        room.region = Some(Box::new(Region::of_host(room.me, profile, host.protection, host.region_max, now)));
+        let mut region = Region::of_host(room.me, profile, host.protection, host.region_max, now);
+        region.admit_behind(host.past.first_number());
+        room.region = Some(Box::new(region));
         room.coordinate = Coordinate::origin();
         room.draw_key();
         room.rank = Rank::HOST;
         room.phase = Phase::In;
         room.members = 1;
-        room.event(Event::Admitted { room: id, title, role: treehouse_invite::Role::Host });
+        room.event(Event::Admitted { room: id, title, policy: room.policy, role: treehouse_invite::Role::Host });
         room.certify_self();
         room.take_the_stage();
         if let Some(seed) = host.media_seed {
@@ -169,6 +174,7 @@ impl<S: Suite> Room<S> {
             outputs: VecDeque::new(),
             timers: Timers::default(),
             phase: Phase::Joining,
+            policy: Policy::Open,
             room: id,
             host: me,
             addresses: Vec::new(),
@@ -255,6 +261,7 @@ impl<S: Suite> Room<S> {
             Input::FeedSilent { peer } => self.feed_silent(peer),
             Input::FeedHeard { peer } => self.heard(peer),
             Input::FeedMeasured { peer, round_trip } => self.feed_measured(peer, round_trip),
+            Input::Redeemed { redemption, kept } => self.redeemed(&redemption, kept),
             Input::Command(command) => return self.command(command),
         }
         Ok(())
@@ -415,6 +422,7 @@ impl<S: Suite> Room<S> {
             Command::Kick(who) => self.kick(who)?,
             Command::Ban(who) => self.ban(who)?,
             Command::Unban(who) => self.unban(&who)?,
+            Command::RevokeInvite(link) => self.revoke_invite(link)?,
             Command::Leave => self.leave(),
         }
         Ok(())

@@ -131,6 +131,10 @@ pub enum Refusal {
     Busy,
     /// The node, or an invite that it came by, is banned from the room.
     Banned,
+    /// The host has revoked one of its links.
+    Revoked,
+    /// The room is closed, and the invite neither counted nor made out to one person.
+    Uncounted,
 }
 
 /// Why a link ends.

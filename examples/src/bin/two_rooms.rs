@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use anyhow::{Context, Result, ensure};
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
-use treehouse_room::{Cheap, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Protection, Room};
+use treehouse_room::{Cheap, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Past, Protection, Room};
 use treehouse_wire::{
     Bytes, CaptureTime, Contact, FrameNumber, Level, List, NodeId, Suite, UnixSeconds, control::Name,
 };
@@ -35,6 +35,7 @@ fn open(now: Instant) -> Result<(Room<Cheap>, Invite)> {
         protection: Some(Protection::Off),
         media_seed: Some([9; 32]),
         region_max: HostConfig::REGION_MAX_DEFAULT,
+        past: Past::default(),
     };
     Ok((Room::host(now, WALL, Cheap, config("host", 1, 4), host), invite))
 }
@@ -63,6 +64,8 @@ fn exchange(now: Instant, rooms: &mut [Room<Cheap>; 2]) -> u32 {
                 Output::Hangup { .. } => rooms[other].handle_input(now, Input::LinkDown { peer: me }),
                 // Only a simulator's rooms ask for it.
                 Output::Measure { .. } | Output::MeasureFeed { .. } => Ok(()),
+                // A real driver writes it down first.
+                Output::Redeem(redemption) => rooms[at].handle_input(now, Input::Redeemed { redemption, kept: true }),
                 Output::Play(_) => {
                     played += 1;
                     Ok(())

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use treehouse_audio::{CapturedFrame, Say};
-use treehouse_invite::{Role, StageMember};
+use treehouse_invite::{Policy, Role, StageMember};
 use treehouse_net::{Captured, Handle, address_text};
 use treehouse_room::{Command, Event as RoomEvent, JoinFailure};
 use treehouse_wire::{NodeId, VoiceId};
@@ -15,10 +15,12 @@ use super::{
     stop,
 };
 use crate::{
+    control::{Answer, Asked, Control, Request},
     events::{self, Event, Stats, from_room},
     failure::Failure,
     framelog::Entry,
     identity::random_seed,
+    invite::read_id,
     peer::peer_id,
     process,
 };
@@ -69,6 +71,7 @@ impl Session {
                     }
                 },
                 Some(told) = self.told.recv() => self.on_told(told).await,
+                asked = asked(&mut self.control) => self.on_asked(asked).await,
                 () = self.stops.wait() => return End::Stopped,
                 _ = look.tick() => {
                     looks = looks.wrapping_add(1);
@@ -113,7 +116,10 @@ impl Session {
         let after_ms = self.began.elapsed().as_millis() as u64;
         self.outlet.event(from_room(event, after_ms, address_text));
         match event {
-            RoomEvent::Admitted { role, .. } => self.on_admitted(*role).await,
+            RoomEvent::Admitted { role, policy, .. } => {
+                self.policy = *policy;
+                self.on_admitted(*role).await;
+            }
             RoomEvent::JoinFailed(failure) => return Some(join_failed(failure)),
             RoomEvent::MemberJoined { peer, role, .. } => {
                 self.roles.insert(*peer, *role);
@@ -173,7 +179,9 @@ impl Session {
             let CapturedFrame { number, captured, level, opus, .. } = frame;
             sender.send(Captured { number, captured, level, opus });
         };
-        match start_voice(self.setup.say.clone(), (self.node, voice), self.taps.clone(), send).await {
+        // Who may not come in is not to tell from the sizes of packets what is said.
+        let one_size = self.policy == Policy::Closed;
+        match start_voice(self.setup.say.clone(), one_size, (self.node, voice), self.taps.clone(), send).await {
             Ok(capture) => {
                 self.voice = Some(capture);
                 self.outlet.event(Event::Live { voice: Some(voice.to_string()) });
@@ -215,6 +223,30 @@ impl Session {
                 self.command(Command::LowerHand).await;
             }
         }
+    }
+
+    /// A command beside this node wants something of the room that is open here.
+    async fn on_asked(&mut self, asked: Asked) {
+        let answer = match &asked.request {
+            Request::RevokeInvite { room, .. } | Request::Moderate { room, .. }
+                if self.room.map(|room| room.to_string()).as_ref() != Some(room) =>
+            {
+                Answer::OtherRoom
+            }
+            Request::RevokeInvite { link, .. } => match read_id(link) {
+                Some(link) => {
+                    self.command(Command::RevokeInvite(link)).await;
+                    Answer::Done
+                }
+                None => Answer::Refused("the invite's id must be 64 hexadecimal digits".to_owned()),
+            },
+            // A ban of before, or none to end, is as it should be; only a host has the room's socket.
+            Request::Moderate { what, whom, .. } => {
+                self.command(what.command(*whom)).await;
+                Answer::Done
+            }
+        };
+        asked.answer(answer);
     }
 
     async fn command(&mut self, command: Command) {
@@ -270,6 +302,16 @@ impl Session {
         };
         let _ = timeout(LEAVE_MAX, over).await;
     }
+}
+
+/// The next request of a command; never where none can come.
+async fn asked(control: &mut Option<Control>) -> Asked {
+    if let Some(control) = control
+        && let Some(asked) = control.asked().await
+    {
+        return asked;
+    }
+    std::future::pending().await
 }
 
 fn join_failed(failure: &JoinFailure) -> End {

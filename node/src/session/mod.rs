@@ -13,17 +13,18 @@ mod sound;
 mod speaking;
 mod stop;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use tokio::sync::mpsc;
 use treehouse_audio::{Capture, Say};
-use treehouse_invite::{Invite, Role};
+use treehouse_invite::{Invite, Policy, Role};
 use treehouse_net::{Endpoint, Handle, NetConfig, address_text};
 use treehouse_room::{Config, HostConfig, Instant as RoomInstant, JoinConfig, Room};
-use treehouse_wire::{Address, NodeId, Shipped, control::Name};
+use treehouse_wire::{Address, NodeId, RoomId, Shipped, control::Name};
 
 use crate::{
     clock::Clock,
+    control::{Control, SOCKET_FILE},
     events::Event,
     failure::Failure,
     framelog::Entry,
@@ -31,6 +32,7 @@ use crate::{
     inspect,
     output::Lines,
     peer::peer_id,
+    store::StoreLedger,
 };
 use outlet::Outlet;
 pub use setup::Setup;
@@ -65,6 +67,9 @@ pub struct Session {
     told: mpsc::Receiver<Told>,
     frame_log: Option<Lines<Entry>>,
     speaking: Speaking,
+    /// Host: the room that is open, and the way of commands to it.
+    room: Option<RoomId>,
+    control: Option<Control>,
     /// Host: what each member may do.
     roles: BTreeMap<NodeId, Role>,
     /// When it began to join.
@@ -72,6 +77,8 @@ pub struct Session {
     admitted: bool,
     /// It has said what it had to say; it does not start again.
     spoken: bool,
+    /// Who may come into the room; known once this node is in it.
+    policy: Policy,
 }
 
 impl Session {
@@ -115,10 +122,13 @@ impl Session {
             told,
             frame_log,
             speaking: Speaking::default(),
+            room: None,
+            control: None,
             roles: BTreeMap::new(),
             began: Instant::now(),
             admitted: false,
             spoken: false,
+            policy: Policy::Closed,
         })
     }
 
@@ -152,13 +162,39 @@ impl Session {
         self.outlet.event(event);
     }
 
-    /// Opens a room.
+    /// This node's identity ends with the process.
+    pub fn is_temporary(&self) -> bool {
+        self.identity.is_temporary()
+    }
+
+    /// Listens to commands beside this node. Where that cannot be the room opens all the same, and says so.
+    pub fn listen_control(&mut self, folder: &Path) {
+        match Control::listen(folder) {
+            Ok(control) => self.control = Some(control),
+            Err(error) => {
+                let path = folder.join(SOCKET_FILE);
+                tracing::warn!("commands cannot reach this node: {}: {error}", path.display());
+            }
+        }
+    }
+
+    /// Opens a room. With a ledger, nobody is let in by a counted invite before it has kept that.
     ///
     /// # Errors
-    /// [`Failure::Failed`] where the system gives no random numbers.
-    pub fn open(&mut self, host: HostConfig) -> Result<(), Failure> {
+    /// [`Failure::Failed`] where the system gives no random numbers or no thread.
+    pub fn open(&mut self, host: HostConfig, ledger: Option<StoreLedger>) -> Result<(), Failure> {
         let config = self.config()?;
-        self.run(|now| Room::host(now, inspect::now(), Shipped, config, host));
+        self.room = Some(host.charter.room());
+        let Some(ledger) = ledger else {
+            self.run(|now| Room::host(now, inspect::now(), Shipped, config, host));
+            return Ok(());
+        };
+        let Some(endpoint) = self.endpoint.take() else { return Ok(()) };
+        let mut player = self.ears.player();
+        self.began = Instant::now();
+        let room = |now| Room::host(now, inspect::now(), Shipped, config, host);
+        let play = move |frame, verified_at| player.play(frame, verified_at);
+        self.handle = Some(endpoint.run_kept(room, play, ledger).map_err(failed)?);
         Ok(())
     }
 

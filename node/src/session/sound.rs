@@ -168,19 +168,20 @@ fn start_playback(hear: Hear, taps: Taps) -> Result<Playback, SinkError> {
     })
 }
 
-/// Starts to speak: each frame goes to `send`, which says whether it took it.
+/// Starts to speak: each frame goes to `send`, which says whether it took it. In packets of one size, if that is wanted.
 ///
 /// # Errors
 /// [`SourceError`] where the source cannot be opened.
 pub async fn start_voice(
     say: Say,
+    one_size: bool,
     (me, voice): (NodeId, VoiceId),
     taps: Taps,
     mut send: impl FnMut(CapturedFrame) + Send + 'static,
 ) -> Result<Capture, SourceError> {
     let mut meter = Meter::default();
     // The samples that come with the program go on for as long as the session does; a file is said once.
-    let options = CaptureOptions { looped: matches!(say, Say::Sample(_)), muted: false };
+    let options = CaptureOptions { looped: matches!(say, Say::Sample(_)), muted: false, one_size };
     let deliver = move |event| match event {
         CaptureEvent::Frame(frame) => {
             let at_ns = taps.clock.ns(frame.captured_at + FRAME);

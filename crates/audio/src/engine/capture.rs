@@ -65,6 +65,8 @@ pub struct CaptureOptions {
     pub looped: bool,
     /// Begin muted.
     pub muted: bool,
+    /// All packets have one size, so that theirs tells nothing of what is said.
+    pub one_size: bool,
 }
 
 /// A source being captured. Dropping it stops it.
@@ -90,6 +92,7 @@ impl Capture {
             return Ok(Capture { muted, stop: None, thread: None });
         };
         let encoder = VoiceEncoder::new()?;
+        let encoder = if options.one_size { encoder.with_one_size()? } else { encoder };
         let (stop, stop_rx) = sync_channel(1);
         let flag = muted.clone();
         let thread = thread::Builder::new()

@@ -36,6 +36,10 @@ pub struct Grant {
     pub role: Role,
     /// When it ends.
     pub expires: UnixSeconds,
+    /// It is made out to one person.
+    pub bound: bool,
+    /// Id of the last link.
+    pub chain: [u8; 32],
     /// Each counted link: its id and how many may be admitted by it. An admission uses up one of each.
     pub uses: Vec<([u8; 32], u32)>,
     /// The ids of all links, the founder's first: who shares a prefix was invited along the same way.
@@ -98,9 +102,10 @@ impl Chain {
         if now.0 < starts {
             return Err(InviteError::NotYetValid { in_seconds: terms.not_before.0 - now.0 });
         }
+        // Both ends give way by as much: an invite may be made, narrowed and shown by three clocks.
         match now.0.checked_sub(terms.expires.0) {
-            Some(seconds_ago) => Err(InviteError::Expired { seconds_ago }),
-            None => Ok(()),
+            Some(seconds_ago) if seconds_ago >= CLOCK_SKEW_SECONDS => Err(InviteError::Expired { seconds_ago }),
+            _ => Ok(()),
         }
     }
 
@@ -122,6 +127,8 @@ impl Chain {
         Grant {
             role: last.terms.role,
             expires: last.terms.expires,
+            bound: matches!(last.holder, HolderKey::Bound(_)),
+            chain: *last.id(),
             uses: self.links().filter_map(|link| Some((*link.id(), link.terms.uses?))).collect(),
             path: self.links().map(|link| *link.id()).collect(),
         }

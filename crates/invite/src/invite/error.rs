@@ -87,7 +87,7 @@ pub enum InviteError {
     #[error("the invite is for another room: ask this room's host for one")]
     OtherRoom,
     /// Its time is over.
-    #[error("the invite expired {} ago: ask for a new one", Span(*.seconds_ago))]
+    #[error("the invite expired {} ago: ask for a new one, or check the clock", Span(*.seconds_ago))]
     Expired {
         /// How long ago.
         seconds_ago: u64,

@@ -23,9 +23,9 @@ pub(super) type SignedLink = Signed<LINK_BYTES_MAX>;
 pub struct Terms {
     /// The highest role.
     pub role: Role,
-    /// Not valid before this.
+    /// Not valid before this, give or take [`CLOCK_SKEW_SECONDS`](crate::CLOCK_SKEW_SECONDS).
     pub not_before: UnixSeconds,
-    /// Not valid from this on.
+    /// Not valid from this on, give or take the same.
     pub expires: UnixSeconds,
     /// How many may be admitted by it; unlimited where absent, never 0.
     pub uses: Option<u32>,

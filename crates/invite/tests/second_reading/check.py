@@ -197,7 +197,8 @@ PLACEMENT = struct_of(
 )
 FAREWELL = enum("Leaving", "RoomClosed", "Unused", "Misbehaved", "Removed")
 REFUSAL = enum(
-    "Invalid", "OtherRoom", "Expired", "NotYetValid", "UsedUp", "NotGranted", "NotHost", "RoomFull", "Busy", "Banned"
+    "Invalid", "OtherRoom", "Expired", "NotYetValid", "UsedUp", "NotGranted", "NotHost", "RoomFull", "Busy", "Banned",
+    "Revoked", "Uncounted"
 )
 PURPOSE = enum("Primary", "LiveStandby", "IdleStandby", "Provisional", "Stage")
 DECLINE = enum("NotCertified", "Full", "Order", "NoFeed", "Leaving", "NotOnStage")
@@ -370,7 +371,7 @@ def believe(chain, seed, now):
     bodies = [link["body"] for link in chain["links"]]
     if any(is_wider(link, parent) for parent, link in zip(bodies, bodies[1:])):
         raise Refused("wider")
-    if not bodies[-1]["not_before"] - 120 <= now < bodies[-1]["expires"]:
+    if not bodies[-1]["not_before"] - 120 <= now < bodies[-1]["expires"] + 120:
         raise Refused("not now")
     key, previous = unhex(chain["founder"]), bytes(32)
     room = room_of(key, unhex(chain["salt"]))

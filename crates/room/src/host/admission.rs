@@ -1,19 +1,29 @@
 //! Admission: checking a redemption, counting uses, signing the certificate.
 
-use treehouse_invite::{CERTIFICATE_SECONDS, Certificate, Grant, InviteError, Role, StatementError, check_redemption};
+use treehouse_invite::{CERTIFICATE_SECONDS, Certificate, InviteError, Policy, Role, StatementError, check_redemption};
 use treehouse_wire::{
     Control, Lineage, List, NodeId, Suite, UnixSeconds,
     control::{Admitted, Join, Profile, Refusal, Report, Statement},
 };
 
-use super::MEMBERS_MAX;
+use super::{MEMBERS_MAX, uses::Waiting};
 use crate::{
-    api::{Event, Offence},
+    api::{Event, Offence, Output, Redemption, RoomError},
     children::Certified,
     member::{HeldCertificate, RENEW_SECONDS},
     region::{Member, Presence, Shown},
     room::Room,
 };
+
+/// What a redemption that holds leads to.
+enum Admission {
+    /// It comes in now.
+    Granted { role: Role, admission: u32, lineage: Lineage },
+    /// It comes in once its use is kept.
+    Counted,
+    /// The host decides.
+    ForHost,
+}
 
 impl<S: Suite> Room<S> {
     pub(crate) fn join_request(&mut self, from: NodeId, join: Join) {
@@ -31,24 +41,61 @@ impl<S: Suite> Room<S> {
             }
         }
         match self.admit(from, &join) {
-            Ok(Some((role, admission, lineage))) => {
-                let certified = Certified { until: self.certified_until(), lineage: lineage.clone() };
-                self.welcome(from, join.profile, role, admission, lineage);
-                self.change_member(&from, |member| member.direct |= join.direct);
-                // One that comes to the host to speak has its feeds.
-                if !known && join.direct && self.children.contains(&from) {
-                    return;
-                }
-                self.feed_newcomer(from, certified);
+            Ok(Admission::Granted { role, admission, lineage }) => {
+                self.take_in_joiner(from, join.profile, join.direct, (role, admission, lineage));
             }
+            // The driver says when the use is kept.
+            Ok(Admission::Counted) => {}
             // Uses are counted by the host, and what a lease does not grant is the host's to give.
-            Ok(None) => self.redirect(from, vec![self.host_contact()], true),
+            Ok(Admission::ForHost) => self.redirect(from, vec![self.host_contact()], true),
             Err(refusal) => self.send(from, &Control::Refused(refusal)),
         }
     }
 
-    /// Checks a redemption; none where it is for the host to decide.
-    fn admit(&mut self, from: NodeId, join: &Join) -> Result<Option<(Role, u32, Lineage)>, Refusal> {
+    /// Hands out the certificate, and feeds the newcomer.
+    fn take_in_joiner(&mut self, from: NodeId, profile: Profile, direct: bool, granted: (Role, u32, Lineage)) {
+        let known = self.region.as_ref().is_some_and(|region| region.directory.contains(&from));
+        let (role, admission, lineage) = granted;
+        let certified = Certified { until: self.certified_until(), lineage: lineage.clone() };
+        self.welcome(from, profile, role, admission, lineage);
+        self.change_member(&from, |member| member.direct |= direct);
+        // One that comes to the host to speak has its feeds.
+        if !known && direct && self.children.contains(&from) {
+            return;
+        }
+        self.feed_newcomer(from, certified);
+    }
+
+    /// What came of keeping a use: the certificate leaves only now.
+    pub(crate) fn redeemed(&mut self, redemption: &Redemption, kept: bool) {
+        let from = redemption.node;
+        let Some(acting) = &mut self.acting else { return };
+        let waiting = match acting.uses.settle(redemption, kept) {
+            Some(Ok(waiting)) => waiting,
+            Some(Err(refusal)) => return self.send(from, &Control::Refused(refusal)),
+            None => return,
+        };
+        // Whoever is gone meanwhile comes again, and takes no further use.
+        if self.is_leaving() || !self.links.is_up(&from) {
+            return;
+        }
+        if self.is_banned(&from, &waiting.lineage) {
+            return self.send(from, &Control::Refused(Refusal::Banned));
+        }
+        let Some(region) = &mut self.region else { return };
+        let Waiting { profile, role, direct, lineage, .. } = waiting;
+        let granted = (role, region.admission(), lineage);
+        self.take_in_joiner(from, profile, direct, granted);
+    }
+
+    /// Admits nobody any more by a chain with this link.
+    pub(crate) fn revoke_invite(&mut self, link: [u8; 32]) -> Result<(), RoomError> {
+        self.acting.as_mut().ok_or(RoomError::NotHost)?.uses.revoke(link);
+        Ok(())
+    }
+
+    /// Checks a redemption; the cheap checks come first.
+    fn admit(&mut self, from: NodeId, join: &Join) -> Result<Admission, Refusal> {
         if self.is_leaving() {
             return Err(Refusal::Busy);
         }
@@ -75,21 +122,29 @@ impl<S: Suite> Room<S> {
             }
             self.relax_protection();
         }
+        if self.policy == Policy::Closed && grant.uses.is_empty() && !grant.bound {
+            return Err(Refusal::Uncounted);
+        }
         let Some(region) = &mut self.region else { return Err(Refusal::NotHost) };
         if let Some(hub) = region.hub.as_deref_mut() {
             let number = (grant.uses.is_empty() && hub.lease.is_valid(wall)).then(|| hub.admission()).flatten();
             let role = grant.role.min(hub.lease.role);
-            return Ok(number.map(|number| (role, number, grant.lineage())));
+            let granted = |admission| Admission::Granted { role, admission, lineage: grant.lineage() };
+            return Ok(number.map_or(Admission::ForHost, granted));
         }
         let Some(acting) = &mut self.acting else { return Err(Refusal::NotHost) };
-        match known {
-            // The same node with the same invite: it has restarted, and takes no further use.
-            Some((admission, lineage)) if lineage == grant.lineage() => Ok(Some((grant.role, admission, lineage))),
-            _ => {
-                consume(&mut acting.uses, &grant)?;
-                Ok(Some((grant.role, region.admission(), grant.lineage())))
-            }
+        if acting.uses.is_revoked(&grant.path) {
+            return Err(Refusal::Revoked);
         }
+        // The same node with the same invite: it has restarted, and takes no further use.
+        let same = known.filter(|(_, lineage)| *lineage == grant.lineage()).map(|(admission, _)| admission);
+        if same.is_some() || grant.uses.is_empty() || acting.uses.has_redeemed(grant.chain, from) {
+            let admission = same.unwrap_or_else(|| region.admission());
+            return Ok(Admission::Granted { role: grant.role, admission, lineage: grant.lineage() });
+        }
+        let redemption = acting.uses.reserve(from, &grant, join.profile.clone(), join.direct)?;
+        self.outputs.extend(redemption.map(Output::Redeem));
+        Ok(Admission::Counted)
     }
 
     /// A member is back after its link was lost, comes from another region, or wants its certificate renewed.
@@ -237,16 +292,4 @@ fn refusal_of(error: StatementError) -> Refusal {
         StatementError::OtherRoom => Refusal::OtherRoom,
         StatementError::Malformed(_) | StatementError::BadSignature | StatementError::BeyondLease => Refusal::Invalid,
     }
-}
-
-/// Takes one use of every counted link of a chain, or none where one is spent.
-fn consume(uses: &mut std::collections::BTreeMap<[u8; 32], u32>, grant: &Grant) -> Result<(), Refusal> {
-    let taken = |id: &[u8; 32]| uses.get(id).copied().unwrap_or(0);
-    if grant.uses.iter().any(|(id, limit)| taken(id) >= *limit) {
-        return Err(Refusal::UsedUp);
-    }
-    for (id, _) in &grant.uses {
-        *uses.entry(*id).or_insert(0) += 1;
-    }
-    Ok(())
 }

@@ -5,15 +5,17 @@ mod hubs;
 mod moderation;
 mod publish;
 mod reports;
+mod uses;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use treehouse_invite::{Bans, StageMember};
 use treehouse_wire::{NodeId, control::Statement};
 
-use crate::{beacon::Account, floor::Floor, time::Instant};
+use crate::{beacon::Account, config::Past, floor::Floor, time::Instant};
 use hubs::Hubs;
 use moderation::Rotation;
+use uses::Uses;
 
 /// Members that one host places itself.
 const MEMBERS_MAX: usize = 1 << 20;
@@ -25,8 +27,7 @@ const TREE_OF_THREE_BELOW: usize = 40;
 #[derive(Debug)]
 pub(crate) struct Acting {
     pub(crate) charter: Statement,
-    /// Uses consumed of each counted link.
-    uses: BTreeMap<[u8; 32], u32>,
+    uses: Uses,
     pub(crate) bans: Arc<Bans>,
     rotation: Rotation,
     recording: bool,
@@ -46,12 +47,12 @@ pub(crate) struct Acting {
 }
 
 impl Acting {
-    pub(crate) fn new(charter: Statement, key_seed: [u8; 32], now: Instant) -> Self {
+    pub(crate) fn new(charter: Statement, past: &Past, key_seed: [u8; 32], now: Instant) -> Self {
         Acting {
             charter,
-            uses: BTreeMap::new(),
-            bans: Arc::default(),
-            rotation: Rotation::new(key_seed, now),
+            uses: Uses::recall(past),
+            bans: Arc::new(moderation::recall(past)),
+            rotation: Rotation::new(key_seed, past, now),
             recording: false,
             tree_of_three: false,
             co_root: None,
@@ -60,7 +61,7 @@ impl Acting {
             account: Account::default(),
             hubs: Hubs::default(),
             hands_told: 0,
-            version: 0,
+            version: past.first_number(),
             published: None,
             dirty: true,
         }

@@ -3,10 +3,10 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use treehouse_invite::{Ban, Banned, CERTIFICATE_SECONDS};
+use treehouse_invite::{Ban, Banned, Bans, CERTIFICATE_SECONDS};
 use treehouse_wire::{Epoch, RoomKeySeed, Suite, UnixSeconds, limits::BANS_MAX};
 
-use crate::{api::RoomError, room::Room, time::Instant, timers::Timer};
+use crate::{api::RoomError, config::Past, room::Room, time::Instant, timers::Timer};
 
 /// A room key is replaced after this, whatever happens.
 const ROTATED: Duration = Duration::from_secs(600);
@@ -28,10 +28,21 @@ pub(crate) struct Rotation {
 }
 
 impl Rotation {
-    pub(crate) fn new(seed: [u8; 32], now: Instant) -> Self {
-        let epoch = Epoch::default();
+    /// The epochs of a room that is opened again come behind those of before, so that nobody takes an old key for a new one.
+    pub(crate) fn new(seed: [u8; 32], past: &Past, now: Instant) -> Self {
+        let epoch = Epoch { term: 0, number: past.first_number() };
         Rotation { seed: RoomKeySeed::new(seed), epoch, digest: [0; 32], drawn: now, due: false }
     }
+}
+
+/// Who was banned for good when the room was open before.
+pub(super) fn recall(past: &Past) -> Bans {
+    let mut bans = Bans::default();
+    for who in &past.bans {
+        // More than fit have not been kept.
+        let _ = bans.add(Ban { who: *who, until: FOR_GOOD });
+    }
+    bans
 }
 
 impl<S: Suite> Room<S> {

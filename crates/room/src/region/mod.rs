@@ -104,6 +104,11 @@ impl Region {
         }
     }
 
+    /// The next number of admission comes behind this one: those up to it were given when the room was open before.
+    pub(crate) fn admit_behind(&mut self, last: u32) {
+        self.next_admission = last.saturating_add(1);
+    }
+
     /// How many hands are up: those that still are remembered.
     pub(crate) fn count_hands(&mut self) -> u32 {
         let directory = &self.directory;

@@ -16,8 +16,8 @@ use std::{
 
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
 use treehouse_room::{
-    Cheap, Closing, Command, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Protection, Room, Trip,
-    View,
+    Cheap, Closing, Command, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Past, Protection,
+    Redemption, Room, Trip, View,
 };
 use treehouse_wire::{
     Address, Blob, Bytes, CaptureTime, Contact, Control, Epoch, FrameNumber, Level, List, MediaKey, NodeId, Suite,
@@ -111,6 +111,12 @@ pub struct World<S: Suite> {
     pub invite: Option<Invite>,
     /// Members of one region.
     pub region_max: u32,
+    /// What the host knows of before.
+    pub past: Past,
+    pub policy: Policy,
+    /// Uses that were kept, first first; where `keeps` is none they wait in it instead.
+    pub kept_uses: Vec<Redemption>,
+    pub keeps: Option<bool>,
     /// What the invite lets its holders do.
     pub role: Role,
     pub forwarded: u64,
@@ -158,6 +164,10 @@ impl<S: Suite> World<S> {
             auto: false,
             invite: None,
             region_max: HostConfig::REGION_MAX_DEFAULT,
+            past: Past::default(),
+            policy: Policy::Social,
+            kept_uses: Vec::new(),
+            keeps: Some(true),
             role: Role::Speaker,
             forwarded: 0,
             measured: 0,
@@ -243,7 +253,7 @@ impl<S: Suite> World<S> {
         let founder = NodeId(self.suite.public_key(&signer));
         let salt = [7; 16];
         let title = Name::cleaned("A room");
-        let charter = Charter { founder, salt, title, policy: Policy::Social, successors: List::default() };
+        let charter = Charter { founder, salt, title, policy: self.policy, successors: List::default() };
         let charter_statement = charter.sign(&self.suite, &signer);
         let terms = Terms {
             role: self.role,
@@ -263,6 +273,7 @@ impl<S: Suite> World<S> {
             protection: (!self.auto).then_some(self.protection),
             media_seed: None,
             region_max: self.region_max,
+            past: self.past.clone(),
         };
         let identity_seed = config.identity_seed;
         let room = Room::host(self.now, UnixSeconds(WALL), self.suite.clone(), config, host);
@@ -294,9 +305,14 @@ impl<S: Suite> World<S> {
 
     /// A node joins by an invite.
     pub fn join_with(&mut self, invite: Invite, children_max: u8) -> Ix {
-        let name = format!("member {}", self.nodes.len());
-        let config = self.config(&name, children_max);
-        let identity_seed = config.identity_seed;
+        let identity_seed = self.seed_of(1);
+        self.join_as(identity_seed, invite, children_max)
+    }
+
+    /// Somebody joins by an invite; who was in the room before is another node of this world.
+    pub fn join_as(&mut self, identity_seed: [u8; 32], invite: Invite, children_max: u8) -> Ix {
+        let name = Name::cleaned(&format!("member {}", self.nodes.len()));
+        let config = Config { identity_seed, random_seed: self.seed_of(2), name, children_max };
         let room = Room::join(self.now, UnixSeconds(WALL), self.suite.clone(), config, JoinConfig { invite });
         let ix = self.add(room, identity_seed);
         let reachable = if children_max > 0 { vec![Self::address(ix)] } else { Vec::new() };
@@ -580,6 +596,12 @@ impl<S: Suite> World<S> {
                 assert_eq!(frame.opus, genuine.as_bytes(), "only what the speaker said is played");
                 let again = self.nodes[ix].played.insert((frame.voice, frame.number), self.now);
                 assert_eq!(again, None, "no frame is played twice");
+            }
+            Output::Redeem(redemption) => {
+                self.kept_uses.push(redemption.clone());
+                if let Some(kept) = self.keeps {
+                    self.input(ix, Input::Redeemed { redemption, kept });
+                }
             }
             Output::Event(event) => {
                 match &event {

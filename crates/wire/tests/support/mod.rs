@@ -113,6 +113,8 @@ fn admission() -> Vec<(&'static str, Control)> {
         ),
         ("refused, other room", Control::Refused(Refusal::OtherRoom)),
         ("refused, busy", Control::Refused(Refusal::Busy)),
+        ("refused, revoked", Control::Refused(Refusal::Revoked)),
+        ("refused, uncounted in a closed room", Control::Refused(Refusal::Uncounted)),
     ]
 }
 

@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_xoshiro::rand_core::SeedableRng;
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
-use treehouse_room::{Config, HostConfig};
+use treehouse_room::{Config, HostConfig, Past};
 use treehouse_wire::{Address, Contact, List, NodeId, Suite, UnixSeconds, control::Name};
 
 use super::Settings;
@@ -92,7 +92,7 @@ impl Keys {
         let charter = Keys::charter(NodeId(suite.public_key(&signer)));
         let charter_statement = charter.sign(suite, &signer);
         let (protection, region_max) = (settings.protection.of_room(), settings.region_max);
-        HostConfig { charter, charter_statement, protection, media_seed, region_max }
+        HostConfig { charter, charter_statement, protection, media_seed, region_max, past: Past::default() }
     }
 
     /// The invite that everyone joins by: whoever holds it may speak, and it has no end of uses. It is valid from a little before

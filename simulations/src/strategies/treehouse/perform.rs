@@ -154,6 +154,13 @@ impl<S: Suite> Treehouse<S> {
                 }
             }
             Output::Play(frame) => self.play(net, node, &frame),
+            Output::Redeem(redemption) => {
+                // Nothing here survives a crash of the host; what it asks for next is drained by whoever drains this.
+                let now = Instant::from_micros(net.now_us());
+                if let Some(room) = self.room_mut(node) {
+                    let _ = room.handle_input(now, Input::Redeemed { redemption, kept: true });
+                }
+            }
             Output::Event(event) => self.event(net, node, &event),
         }
     }

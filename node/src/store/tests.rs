@@ -1,0 +1,127 @@
+//! The store by itself: what it keeps, and which files it refuses.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
+use treehouse_room::Redemption;
+use treehouse_wire::{Contact, List, NodeId, Shipped, Suite, UnixSeconds, control::Name};
+
+use super::{Ban, STORE_FILE, Store, StoreError};
+
+const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+const SEED: [u8; 32] = [1; 32];
+
+/// A store with one room that was opened once.
+fn store() -> (tempfile::TempDir, Store, Charter) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = Store::open(folder.path()).expect("a new store");
+    let charter = charter();
+    assert_eq!(open(&mut store, &charter), 0, "it is new");
+    (folder, store, charter)
+}
+
+fn charter() -> Charter {
+    let founder = NodeId(Shipped.public_key(&Shipped.signer(&SEED)));
+    let title = Name::cleaned("Tea");
+    Charter { founder, salt: [4; 16], title, policy: Policy::Closed, successors: List::default() }
+}
+
+fn open(store: &mut Store, charter: &Charter) -> u32 {
+    let statement = charter.sign(&Shipped, &Shipped.signer(&SEED));
+    let contact = Contact { node: charter.founder, addresses: List::truncated([]) };
+    store.note_opening(charter, &statement, &contact, NOW).expect("it is kept")
+}
+
+fn invite(charter: &Charter) -> Invite {
+    let terms =
+        Terms { role: Role::Listener, not_before: NOW, expires: UnixSeconds(u64::MAX), uses: Some(2), depth: 1 };
+    let holder = Holder::Bearer { seed: [9; 32] };
+    Invite::issue(&Shipped, &Shipped.signer(&SEED), charter.founder, charter.salt, terms, holder, []).expect("terms")
+}
+
+#[test]
+fn a_room_its_invites_and_their_uses_are_there_after_a_restart() {
+    let (folder, mut store, charter) = store();
+    let (room, invite) = (charter.room(), invite(&charter));
+    store.note_invite(&invite, "for ann", NOW).expect("it is kept");
+    let redemption = |n, links: Vec<[u8; 32]>| Redemption { node: NodeId([n; 32]), chain: [5; 32], links };
+    let all = [redemption(1, vec![[5; 32], [6; 32]]), redemption(2, vec![[5; 32], [6; 32]])];
+    store.redeem(&room, &all, NOW).expect("they are kept");
+    store.redeem(&room, &all[..1], NOW).expect("the same again changes nothing");
+    store.revoke(&room, [7; 32], NOW).expect("it is kept");
+    drop(store);
+
+    let mut store = Store::open(folder.path()).expect("the same store");
+    let rooms = store.rooms().expect("rooms");
+    assert_eq!(rooms.iter().map(|room| &room.charter).collect::<Vec<_>>(), [&charter]);
+    let issued = store.invites(&room).expect("invites");
+    assert_eq!((issued.len(), &issued[0].invite, issued[0].label.as_str()), (1, &invite, "for ann"));
+    assert_eq!(open(&mut store, &charter), 1);
+    let past = store.past(&room, 1).expect("the past");
+    assert_eq!((past.redemptions, past.revoked), (all.to_vec(), vec![[7; 32]]));
+}
+
+#[test]
+fn bans_are_kept_and_taken_back() {
+    let (folder, mut store, charter) = store();
+    let room = charter.room();
+    let bans = [Ban::Key(NodeId([1; 32])), Ban::Link([2; 32]), Ban::Subtree([2; 32])];
+    for ban in bans.into_iter().chain([bans[0]]) {
+        store.ban(&room, ban, NOW).expect("it is kept");
+    }
+    drop(store);
+    let mut store = Store::open(folder.path()).expect("the same store");
+    assert_eq!(store.bans(&room).expect("bans"), bans);
+    assert!(store.unban(&room, bans[1]).expect("it is there") && !store.unban(&room, bans[1]).expect("it is gone"));
+    assert_eq!(store.bans(&room).expect("bans"), [bans[0], bans[2]]);
+}
+
+#[test]
+fn the_file_is_its_owners_alone() {
+    let (folder, store, _) = store();
+    for entry in fs::read_dir(folder.path()).expect("a folder") {
+        let entry = entry.expect("a file");
+        let mode = entry.metadata().expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", entry.path());
+    }
+    drop(store);
+    let path = folder.path().join(STORE_FILE);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
+    let refused = Store::open(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refused.contains("chmod 600"), "{refused}");
+}
+
+#[test]
+fn a_newer_version_is_refused_and_left_as_it_is() {
+    let (folder, mut store, _) = store();
+    store.sql(|connection| connection.pragma_update(None, "user_version", 99)).expect("a version");
+    drop(store);
+    let refused = Store::open(folder.path()).err().expect("a refusal");
+    assert!(matches!(refused, StoreError::Newer { version: 99, .. }), "{refused}");
+    assert!(refused.to_string().contains("update the program"), "{refused}");
+    let version = rusqlite::Connection::open(folder.path().join(STORE_FILE))
+        .and_then(|file| file.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)));
+    assert_eq!(version, Ok(99));
+}
+
+#[test]
+fn a_damaged_file_is_refused_with_the_way_out() {
+    let (folder, mut store, _) = store();
+    // The log goes into the file, so that the damage is not behind it.
+    store
+        .sql(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+        .expect("a checkpoint");
+    drop(store);
+    let path = folder.path().join(STORE_FILE);
+    let whole = fs::read(&path).expect("the file");
+    let mut torn = whole.clone();
+    torn[4096..].iter_mut().for_each(|byte| *byte ^= 0x5a);
+    for (what, bytes) in [("noise", b"no database at all ".repeat(500)), ("torn pages", torn)] {
+        fs::write(&path, bytes).expect("a file");
+        let refused = Store::open(folder.path()).err().unwrap_or_else(|| panic!("{what} is no store"));
+        assert!(matches!(refused, StoreError::Damaged { .. }), "{what}: {refused}");
+        assert!(refused.to_string().contains("move it away"), "{refused}");
+    }
+    fs::write(&path, &whole[..whole.len() / 2]).expect("a file");
+    assert!(matches!(Store::open(folder.path()).err(), Some(StoreError::Damaged { .. })), "half a file");
+}
