@@ -270,7 +270,9 @@ fn stating(cast: Cast, from: u8, number: u8, script: &mut Script<'_>) -> Control
     match number {
         19 => {
             let of = script.byte();
-            let claim = (of != 0xff).then(|| cast.claim(if of & 0x80 != 0 { 1 } else { from }, of % (ME + 1)));
+            // Not that `from` itself claims another's key: nothing tells that it has not got it (see the threat model).
+            let (who, voice) = if of & 0x80 != 0 { (1, of % (ME + 1)) } else { (from, from) };
+            let claim = (of != 0xff).then(|| cast.claim(who, voice));
             Control::Hand { claim: claim.map(|claim| (claim.key, claim.signature)) }
         }
         20 => Control::State(state(cast, from, script)),
