@@ -165,10 +165,17 @@ fn read(path: &Path) -> Result<Zeroizing<[u8; SEED_BYTES]>, IdentityError> {
     if meta.permissions().mode() & 0o077 != 0 {
         return Err(IdentityError::Readable(path.to_owned()));
     }
+    read_seed(file).map_err(failed)?.ok_or_else(|| IdentityError::Damaged(path.to_owned()))
+}
+
+/// The seed in an identity file; none where it is no identity. No more is read than one that is too long takes.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn read_seed(file: impl Read) -> io::Result<Option<Zeroizing<[u8; SEED_BYTES]>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(SEED_BYTES + 1));
-    file.take(SEED_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let seed = bytes.as_slice().try_into().map_err(|_| IdentityError::Damaged(path.to_owned()))?;
-    Ok(Zeroizing::new(seed))
+    file.take(SEED_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes.as_slice().try_into().ok().map(Zeroizing::new))
 }
 
 #[cfg(test)]

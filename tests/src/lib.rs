@@ -3,7 +3,8 @@
 //! The package has no product code. Its tests run the built program as a user would, and hold the rules of
 //! `docs/architecture.md` that a program can check.
 
-pub mod parsers;
+pub mod advisories;
+pub mod fuzz;
 pub mod program;
 pub mod speech;
 pub mod tree;

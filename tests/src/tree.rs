@@ -11,6 +11,26 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
+/// The crates and versions that `Cargo.lock` names.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn locked_packages() -> Result<Vec<(String, semver::Version)>, String> {
+    #[derive(serde::Deserialize)]
+    struct Lock {
+        package: Vec<Package>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Package {
+        name: String,
+        version: String,
+    }
+    let text = fs::read_to_string(root().join("Cargo.lock")).map_err(|error| error.to_string())?;
+    let lock: Lock = toml::from_str(&text).map_err(|error| error.to_string())?;
+    let parsed = |package: Package| Ok((package.name, package.version.parse().map_err(|_| package.version.clone())?));
+    lock.package.into_iter().map(parsed).collect()
+}
+
 /// Every file of the project, as paths relative to `root`, in order.
 ///
 /// Files that are not committed yet count, so that a rule speaks before the commit. The folders that the root's

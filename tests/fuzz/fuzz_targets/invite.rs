@@ -1,4 +1,12 @@
-//! Random input to `treehouse_tests::parsers::invite`.
+//! Random input to the target `invite` of `treehouse_tests::fuzz`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| treehouse_tests::parsers::invite(input));
+use treehouse_tests::fuzz::{
+    Target,
+    memory::{self, StatsAlloc},
+};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<std::alloc::System> = memory::COUNTED;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| Target::named("invite").expect("a target").run_counted(input));

@@ -9,7 +9,10 @@ use std::{
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use treehouse_tests::tree;
 
-use crate::{assert_clean, assert_finds};
+use crate::{
+    assert_clean, assert_finds,
+    source::{Source, whole},
+};
 
 /// What the header of the table of measurements must name.
 const MEASUREMENT_COLUMNS: [&str; 3] = ["wanted", "seen", "command"];
@@ -147,6 +150,32 @@ fn machine_paths(file: &Path, text: &str) -> Vec<String> {
         }
     }
     findings
+}
+
+/// Words of code in a document that look like the name of a test and are no function of the workspace.
+fn tests_that_are_not_there(text: &str, functions: &BTreeSet<String>) -> Vec<String> {
+    let named = Parser::new_ext(text, Options::ENABLE_TABLES).filter_map(|event| match event {
+        Event::Code(words) if words.matches('_').count() >= 3 || words.ends_with("()") => Some(words.into_string()),
+        _ => None,
+    });
+    let missing = named.filter(|name| !functions.contains(name.trim_end_matches("()")));
+    missing.map(|name| format!("{name} is named as a test, and there is none")).collect()
+}
+
+fn functions() -> BTreeSet<String> {
+    let names = |source: &Source| -> Vec<String> {
+        let pairs = source.tokens.windows(2).filter(|pair| pair[0].word() == Some("fn"));
+        pairs.filter_map(|pair| pair[1].word().map(str::to_owned)).collect()
+    };
+    whole().iter().flat_map(names).collect()
+}
+
+#[test]
+fn the_threat_model_names_tests_that_are_there() {
+    let text = fs::read_to_string(tree::root().join("docs/threat-model.md")).expect("docs/threat-model.md is there");
+    let functions = functions();
+    assert_clean(&tests_that_are_not_there(&text, &functions));
+    assert_finds(&tests_that_are_not_there("| `nobody_wrote_this_test` |", &functions), "nobody_wrote_this_test");
 }
 
 #[test]
