@@ -110,7 +110,7 @@ fn a_file_is_delivered_as_consecutive_frames_20_ms_apart_and_then_ends() {
 fn a_looped_file_goes_on_and_numbers_go_on_with_it() {
     let dir = tempfile::tempdir().unwrap();
     let (path, _) = clip(dir.path(), Sample::Two, 5);
-    let (capture, events) = start(Say::File(path), CaptureOptions { looped: true, muted: false });
+    let (capture, events) = start(Say::File(path), CaptureOptions { looped: true, ..CaptureOptions::default() });
     for n in 0..12 {
         assert_eq!(next_frame(&events).unwrap().number, FrameNumber(n));
     }
@@ -119,7 +119,7 @@ fn a_looped_file_goes_on_and_numbers_go_on_with_it() {
 
 #[test]
 fn a_muted_speaker_sends_nothing_and_time_goes_on() {
-    let (capture, events) = start(Say::Tone, CaptureOptions { looped: false, muted: true });
+    let (capture, events) = start(Say::Tone, CaptureOptions { muted: true, ..CaptureOptions::default() });
     assert!(events.recv_timeout(Duration::from_millis(200)).is_err());
     capture.set_muted(false);
     assert!(next_frame(&events).unwrap().number >= FrameNumber(8));

@@ -105,7 +105,7 @@ fn redemption(shown: &[u8]) -> Verdict {
     let (host, redeemer) = (FOUNDER.node(), ALICE.node());
     match check_redemption(&Shipped, &room(), &host, &host, &redeemer, chain, &proof, NOW) {
         Ok(grant) => {
-            assert!(grant.path.len() <= treehouse_invite::LINKS_MAX && grant.uses.len() <= grant.path.len());
+            assert!(grant.path.len() <= treehouse_wire::limits::LINKS_MAX && grant.uses.len() <= grant.path.len());
             Verdict::Accepted
         }
         Err(error) => Verdict::Invite(error),

@@ -4,14 +4,14 @@
 //! signature, so that random payloads reach what is behind the signature too.
 
 use treehouse_invite::{
-    Beacon, CERTIFICATE_SECONDS, CLOCK_SKEW_SECONDS, Certificate, Charter, LEASE_SECONDS, Lease, MediaClaim, Role,
-    RoomState, Stage, StageAssembly, StatementError,
+    Assembly, Beacon, CERTIFICATE_SECONDS, CLOCK_SKEW_SECONDS, Certificate, Charter, LEASE_SECONDS, Lease, MediaClaim,
+    Role, RoomState, Stage, StateList, StatementError,
 };
 use treehouse_wire::{
     Blob, Control, DecodeError, List, NodeId, Shipped,
     control::Statement,
     decode, encode,
-    limits::{CHOSEN_MAX, CONTROL_BYTES_MAX, STAGE_MAX, STAGE_PART_BYTES_MAX},
+    limits::{CHOSEN_MAX, CONTROL_BYTES_MAX, STAGE_MAX, STATE_PART_BYTES_MAX},
 };
 
 use super::{
@@ -41,7 +41,7 @@ pub mod kind {
 }
 
 /// Pieces of stage lists as they come: index, of how many, bytes.
-pub type Pieces = List<(u8, u8, Blob<STAGE_PART_BYTES_MAX>), 8>;
+pub type Pieces = List<(u8, u8, Blob<STATE_PART_BYTES_MAX>), 8>;
 
 impl<T> From<Result<T, StatementError>> for Verdict {
     fn from(result: Result<T, StatementError>) -> Self {
@@ -170,7 +170,7 @@ fn assembled(digest: [u8; 32], pieces: &[u8]) -> Verdict {
         Ok(pieces) => pieces,
         Err(error) => return Verdict::Decode(error),
     };
-    let mut assembly = StageAssembly::new(digest);
+    let mut assembly = Assembly::<Stage>::new(digest);
     for (index, of, part) in pieces.iter() {
         match assembly.add(digest, *index, *of, part) {
             Ok(None) => {}
@@ -187,10 +187,10 @@ fn assembled(digest: [u8; 32], pieces: &[u8]) -> Verdict {
 
 /// A list that was read is cut and put together again.
 fn check_parts(stage: &Stage) {
-    let mut assembly = StageAssembly::new(stage.digest());
+    let mut assembly = Assembly::new(stage.digest());
     let mut whole = None;
     for part in stage.parts() {
-        let Control::StagePart { digest, index, of, part } = part else { panic!("{part:?} is no piece") };
+        let Control::StatePart { digest, index, of, part } = part else { panic!("{part:?} is no piece") };
         whole = assembly.add(digest, index, of, &part).expect("an honest piece");
     }
     assert_eq!(whole.as_ref(), Some(stage));

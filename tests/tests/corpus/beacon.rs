@@ -1,6 +1,6 @@
 //! Beacons, stage lists, and the pieces of a list.
 
-use treehouse_invite::{Beacon, Carried, MediaClaim, Role, Stage, StageMember};
+use treehouse_invite::{Beacon, Carried, MediaClaim, Role, Stage, StageMember, StateList};
 use treehouse_tests::fuzz::{
     people::{ALICE, BOB, FOUNDER, MALLORY, Person, room},
     statements::{Pieces, kind},
@@ -9,7 +9,7 @@ use treehouse_wire::{
     Blob, Control, Domain, FrameNumber, List, RoomId, Shipped,
     control::{Name, Statement},
     encode,
-    limits::{STAGE_MAX, STAGE_PART_BYTES_MAX},
+    limits::{STAGE_MAX, STATE_PART_BYTES_MAX},
 };
 
 use crate::{Seed, certificate::stated, seed};
@@ -86,17 +86,17 @@ fn lists() -> Vec<Seed> {
 
 fn pieces() -> Vec<Seed> {
     let of = |digest: [u8; 32], pieces: Pieces| [vec![kind::PIECES], digest.to_vec(), encode(&pieces)].concat();
-    let cut = |stage: &Stage| -> Vec<(u8, u8, Blob<STAGE_PART_BYTES_MAX>)> {
+    let cut = |stage: &Stage| -> Vec<(u8, u8, Blob<STATE_PART_BYTES_MAX>)> {
         let parts = stage.parts().into_iter();
         parts
             .filter_map(|part| {
-                if let Control::StagePart { index, of, part, .. } = part { Some((index, of, part)) } else { None }
+                if let Control::StatePart { index, of, part, .. } = part { Some((index, of, part)) } else { None }
             })
             .collect()
     };
     let (small, full) = (stage(), full_stage());
     let all = |stage: &Stage| List::truncated(cut(stage));
-    let short = |(index, of, part): (u8, u8, Blob<STAGE_PART_BYTES_MAX>)| {
+    let short = |(index, of, part): (u8, u8, Blob<STATE_PART_BYTES_MAX>)| {
         (index, of, Blob::truncated(part.iter().copied().take(100)))
     };
     vec![

@@ -7,7 +7,7 @@ use treehouse_tests::fuzz::{
     statements::kind,
 };
 use treehouse_wire::{
-    Blob, Domain, Epoch, List, NodeId, RoomId, Shipped, UnixSeconds,
+    Blob, Domain, Epoch, LinkTag, List, NodeId, RoomId, Shipped, UnixSeconds,
     control::{Name, Statement},
     encode,
 };
@@ -56,7 +56,7 @@ fn certificate() -> Certificate {
         term: 0,
         issued: NOW,
         expires: UnixSeconds(NOW.0 + 7200),
-        chain: [0xc4; 32],
+        lineage: List::truncated([LinkTag([0xc4; 16])]),
     }
 }
 
@@ -165,6 +165,8 @@ fn states() -> Vec<Seed> {
         co_root: Some(BOB.node()),
         members: 40,
         stage_digest: [0xd1; 32],
+        bans_digest: [0xb1; 32],
+        key_digest: [0x4e; 32],
     };
     let by = |person, state: &RoomState| of(kind::STATE, &stated(Domain::RoomState, person, &room(), state));
     let usurped = RoomState { host: MALLORY.node(), ..state.clone() };

@@ -10,8 +10,8 @@ use treehouse_invite::{
 };
 use treehouse_room::Cheap;
 use treehouse_wire::{
-    Address, Blob, CaptureTime, Contact, Epoch, FrameNumber, FramesPerPacket, Header, Level, List, MediaKey, NodeId,
-    Packet, RoomId, RoomKey, Suite, UnixSeconds, VoiceId,
+    Address, Blob, CaptureTime, Contact, Epoch, FrameNumber, FramesPerPacket, Header, Level, Lineage, LinkTag, List,
+    MediaKey, NodeId, Packet, RoomId, RoomKey, RoomKeySeed, Suite, UnixSeconds, VoiceId,
     control::{Name, Profile, Statement},
     limits::ADDRESSES_MAX,
 };
@@ -103,10 +103,16 @@ impl Cast {
         RoomId::derive(&Self::node(self.host), &[7; 16])
     }
 
+    /// The links by which a neighbour came.
+    #[must_use]
+    pub fn lineage(who: u8) -> Lineage {
+        List::truncated([LinkTag([who; 16])])
+    }
+
     /// The key of the first epoch.
     #[must_use]
     pub fn room_key(self) -> RoomKey {
-        if self.host == ME { RoomKey::derive(&RANDOM_SEED, Epoch::default()) } else { RoomKey([5; 32]) }
+        if self.host == ME { RoomKeySeed::new(RANDOM_SEED).draw(Epoch::default()) } else { RoomKey([5; 32]) }
     }
 
     /// An invite by whoever has it; odd kinds may be used once, and those from 2 on are out of date.
@@ -136,7 +142,7 @@ impl Cast {
             term: 0,
             issued: UnixSeconds(issued),
             expires: UnixSeconds(issued + CERTIFICATE_SECONDS),
-            chain: [who; 32],
+            lineage: Self::lineage(who),
         };
         let signer = Self::seed(if kind == 1 { who } else { self.host });
         let room = if kind == 3 { RoomId([0; 32]) } else { self.room() };

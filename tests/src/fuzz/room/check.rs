@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
 };
 
-use treehouse_room::{Cheap, Event, Instant, Output, PlayFrame, Room, RoomError};
+use treehouse_room::{Cheap, Event, Input, Instant, Output, PlayFrame, Room, RoomError};
 use treehouse_wire::{
     Bytes, Control, FrameNumber, MediaKey, NodeId, Packet,
     control::Purpose,
@@ -91,6 +91,11 @@ impl Check {
         while let Some(output) = room.poll_output() {
             outputs += 1;
             assert!(outputs <= OUTPUTS_MAX, "one input makes the room do more than {OUTPUTS_MAX} things");
+            if let Output::Redeem(redemption) = output {
+                let answered = room.handle_input(now, Input::Redeemed { redemption, kept: true });
+                assert_eq!(answered, Ok(()), "a use that is kept");
+                continue;
+            }
             self.output(output, now);
         }
         self.place(room);
@@ -116,6 +121,7 @@ impl Check {
             }
             Output::Play(frame) => self.heard(&frame),
             Output::Event(event) => self.event(&event),
+            Output::Redeem(_) => unreachable!("it is answered where it is asked"),
         }
     }
 

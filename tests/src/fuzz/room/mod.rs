@@ -11,8 +11,10 @@ pub mod script;
 use std::time::Duration;
 
 use bytes::Bytes;
-use treehouse_invite::Charter;
-use treehouse_room::{Cheap, Command, Config, HostConfig, Input, Instant, JoinConfig, Protection, Room, RoomError};
+use treehouse_invite::{Banned, Charter};
+use treehouse_room::{
+    Cheap, Command, Config, HostConfig, Input, Instant, JoinConfig, Past, Protection, Room, RoomError,
+};
 use treehouse_wire::{Blob, CaptureTime, FrameNumber, FramesPerPacket, Level, UnixSeconds, control::Name};
 
 use super::Verdict;
@@ -206,6 +208,8 @@ impl Play {
                     2 => Command::LowerHand,
                     3 | 4 => Command::Promote(peer),
                     5 => Command::Demote(peer),
+                    6 if which & 16 == 16 => Command::Kick(Banned::Node(peer)),
+                    6 if which & 32 == 32 => Command::Unban(Banned::Node(peer)),
                     6 => Command::SetRecording(which & 8 == 8),
                     _ => Command::Leave,
                 };
@@ -288,5 +292,6 @@ fn opened(charter: Charter, cast: Cast) -> HostConfig {
         media_seed: None,
         // So few that regions split where the script brings members.
         region_max: 5,
+        past: Past::default(),
     }
 }

@@ -3,10 +3,10 @@
 //! Random bytes seldom decode, and never with a signature that holds; what stands behind the parser and the signatures would
 //! not be reached by them.
 
-use treehouse_invite::{Beacon, Carried, Protection, RoomState, Stage, StageMember};
+use treehouse_invite::{Ban, Banned, Bans, Beacon, Carried, Protection, RoomState, Stage, StageMember, StateList};
 use treehouse_room::Cheap;
 use treehouse_wire::{
-    Blob, Contact, Control, Epoch, FrameNumber, List, NodeId, NodeTag, Signature,
+    Blob, Contact, Control, Epoch, FrameNumber, List, NodeId, NodeTag, RoomKey, Signature, UnixSeconds,
     control::{
         Admitted, Adoption, Decline, Farewell, HubRow, Join, Name, Placement, Position, Purpose, Rank, Record, Refusal,
         Report, Statement, Status, Subscribe, Tick,
@@ -104,6 +104,15 @@ fn stage(cast: Cast, mask: u8) -> Stage {
     Stage::new(on.map(member).collect()).expect("different nodes and voices")
 }
 
+/// Nobody is banned, or one neighbour.
+fn bans(flags: u8) -> Bans {
+    let mut bans = Bans::default();
+    if flags & 8 == 8 {
+        bans.add(Ban { who: Banned::Node(Cast::node(1 + flags % 3)), until: UnixSeconds(u64::MAX) });
+    }
+    bans
+}
+
 /// A state: version, stage, and a byte whose bits are k, recording, and who signs.
 fn state(cast: Cast, from: u8, script: &mut Script<'_>) -> Statement {
     let (version, mask, flags) = (script.byte(), script.byte(), script.byte());
@@ -118,6 +127,8 @@ fn state(cast: Cast, from: u8, script: &mut Script<'_>) -> Statement {
         co_root: perhaps(script).map(Cast::node),
         members: u32::from(script.byte()),
         stage_digest: stage(cast, mask).digest(),
+        bans_digest: bans(flags).digest(),
+        key_digest: cast.room_key().digest(&cast.room(), Epoch::default()),
     };
     state.sign(&Cheap, &Cast::seed(if flags & 4 == 4 { from } else { cast.host }), &cast.room())
 }
@@ -152,7 +163,7 @@ fn record(script: &mut Script<'_>) -> Record {
         profile: Cast::profile(script.byte()),
         role: script.byte() % 6,
         admission: u32::from(script.byte()),
-        chain: [who; 32],
+        lineage: Cast::lineage(who),
         age_s: script.number(),
         counter: u32::from(script.byte()),
         status: status(script),
@@ -170,8 +181,8 @@ fn report(script: &mut Script<'_>) -> Report {
 
 /// A message of this number, as section 9 of the protocol counts them, from `from`.
 pub fn message(cast: Cast, from: u8, number: u8, script: &mut Script<'_>) -> Control {
-    match number % 35 {
-        0..=5 => entering(cast, from, number % 35, script),
+    match number % 36 {
+        0..=5 => entering(cast, from, number % 36, script),
         6 => Control::Refused(pick(REFUSALS, script)),
         number @ 7..=12 => placing(number, script),
         number @ 13..=18 => feeding(cast, from, number, script),
@@ -278,13 +289,14 @@ fn stating(cast: Cast, from: u8, number: u8, script: &mut Script<'_>) -> Control
         20 => Control::State(state(cast, from, script)),
         21 => {
             let (mask, flags) = (script.byte(), script.byte());
-            let Some(Control::StagePart { digest, index, of, part }) = stage(cast, mask).parts().pop() else {
+            let parts = if flags & 0x80 == 0x80 { bans(mask).parts() } else { stage(cast, mask).parts() };
+            let Some(Control::StatePart { digest, index, of, part }) = parts.into_iter().last() else {
                 return Control::StateWanted;
             };
             // The piece as it is, or cut, or of a list that is said to have more pieces.
             let kept = if flags & 1 == 1 { part.len() / 2 } else { part.len() };
             let of = if flags & 2 == 2 { flags >> 2 } else { of };
-            Control::StagePart { digest, index, of, part: Blob::truncated(part.iter().copied().take(kept)) }
+            Control::StatePart { digest, index, of, part: Blob::truncated(part.iter().copied().take(kept)) }
         }
         22 => Control::StateWanted,
         23 => Control::StageContact(Cast::contact(anyone(script))),
@@ -316,6 +328,10 @@ fn leading(cast: Cast, number: u8, script: &mut Script<'_>) -> Control {
         })),
         32 => Control::LeaderGone(NodeId(Cast::node(anyone(script)).0)),
         33 => Control::HandsWanted { count: script.byte() },
-        _ => Control::Page { path: some_of(script, tag) },
+        34 => Control::Page { path: some_of(script, tag) },
+        _ => {
+            let epoch = Epoch { term: 0, number: u32::from(script.byte() % 3) };
+            Control::Key { epoch, key: if script.byte() & 1 == 1 { RoomKey([9; 32]) } else { cast.room_key() } }
+        }
     }
 }
