@@ -168,7 +168,7 @@ mod tests {
         let side = qr.columns() * 4;
         let dark = |x: usize, y: usize| match rows[y / 2][x] {
             '█' => true,
-            '▀' => y % 2 == 0,
+            '▀' => y.is_multiple_of(2),
             '▄' => y % 2 == 1,
             _ => false,
         };
@@ -189,7 +189,7 @@ mod tests {
     fn a_name_that_is_no_pictures_is_wrong_use() {
         let qr = Qr::of(TEXT).expect("it fits");
         for name in ["invite.gif", "invite", "no/such/folder/invite.svg"] {
-            let refused = qr.write(Path::new(name)).err().expect("a refusal");
+            let Err(refused) = qr.write(Path::new(name)) else { panic!("a refusal") };
             assert_eq!(refused.exit_status(), 2, "{name}");
         }
     }

@@ -96,7 +96,7 @@ fn a_newer_version_is_refused_and_left_as_it_is() {
     let (folder, mut store, _) = store();
     store.sql(|connection| connection.pragma_update(None, "user_version", 99)).expect("a version");
     drop(store);
-    let refused = Store::open(folder.path()).err().expect("a refusal");
+    let Err(refused) = Store::open(folder.path()) else { panic!("a refusal") };
     assert!(matches!(refused, StoreError::Newer { version: 99, .. }), "{refused}");
     assert!(refused.to_string().contains("update the program"), "{refused}");
     let version = rusqlite::Connection::open(folder.path().join(STORE_FILE))

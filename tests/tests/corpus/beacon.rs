@@ -111,17 +111,17 @@ fn pieces() -> Vec<Seed> {
         seed(
             "pieces-wrongly-bound-to-another-digest",
             of([0xd1; 32], all(&small)),
-            "Decode(OutOfRange(\"the stage list's digest\"))",
+            "Decode(OutOfRange(\"the list's digest\"))",
         ),
         seed(
             "pieces-malformed-number",
             of(small.digest(), List::truncated([(1, 1, Blob::truncated([1]))])),
-            "Decode(OutOfRange(\"number of the stage part\"))",
+            "Decode(OutOfRange(\"number of the part\"))",
         ),
         seed(
             "pieces-malformed-five-of-them",
             of(small.digest(), List::truncated([(0, 5, Blob::truncated([1]))])),
-            "Decode(OutOfRange(\"number of the stage part\"))",
+            "Decode(OutOfRange(\"number of the part\"))",
         ),
         seed(
             "pieces-malformed-short-before-the-last",
