@@ -207,6 +207,9 @@ struct Manifest {
     hash: String,
     /// Rows of each table, by its file's name.
     tables: BTreeMap<String, u64>,
+    /// What the strategy counted, by names of its own.
+    #[serde(default)]
+    counts: BTreeMap<String, u64>,
 }
 
 /// Writes a run into a folder of its own, which is made where it is missing, and returns its summary. The manifest is written
@@ -219,7 +222,8 @@ pub fn write(folder: &Path, meta: &Meta, outcome: &Outcome) -> Result<Summary, R
     fs::create_dir_all(folder).map_err(|error| file(folder, error))?;
     let summary = Summary::new(meta, outcome);
     let tables = tables::write(folder, meta, outcome)?;
-    let manifest = Manifest { format: FORMAT, meta: meta.clone(), hash: summary.hash.clone(), tables };
+    let counts = outcome.counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+    let manifest = Manifest { format: FORMAT, meta: meta.clone(), hash: summary.hash.clone(), tables, counts };
     write_json(&folder.join(SUMMARY), &summary)?;
     write_json(&folder.join(MANIFEST), &manifest)?;
     Ok(summary)

@@ -19,6 +19,7 @@ const SHIPPED: &[(&str, &str)] = scenarios![
     "host-death",
     "mass-failure",
     "hostile-relays",
+    "kicks",
     "lossy-mobile",
     "weak-uplinks",
     "targets",
