@@ -9,6 +9,11 @@
 //! * [`demo`]: a whole room of real processes on one machine, checked frame by frame.
 //! * [`framelog`], [`stats`], [`clock`], [`output`], [`duration`], [`process`]: what these are made of.
 
+/// Prints a line for whoever reads on: where nobody does any more, as with `head`, that is no fault of this program.
+macro_rules! say {
+    ($($words:tt)*) => { $crate::output::say(format_args!($($words)*)) };
+}
+
 pub mod cli;
 pub mod clock;
 pub mod control;
@@ -98,18 +103,18 @@ fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     let invite = inspect::read(&args.invite)?;
     let (report, verified) = inspect::report(&invite, inspect::now());
     if args.json {
-        println!("{}", serde_json::to_string(&report).unwrap_or_default());
+        say!("{}", serde_json::to_string(&report).unwrap_or_default());
     } else {
-        println!("{}", report.lines().join("\n"));
+        say!("{}", report.lines().join("\n"));
     }
     verified
 }
 
 fn show_identity() -> Result<(), Failure> {
     let identity = Identity::load(&identity::data_folder()?)?;
-    println!("{}", peer::peer_id(&identity.node()));
+    say!("{}", peer::peer_id(&identity.node()));
     if let Some(path) = &identity.path {
-        println!("kept in {}: whoever has this file is you", path.display());
+        say!("kept in {}: whoever has this file is you", path.display());
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ fn kick(node: NodeId, room: Option<&str>) -> Result<(), Failure> {
              from its next opening on"
         )));
     }
-    println!("{} is out of the room \"{title}\", for two hours", peer_id(&node));
+    say!("{} is out of the room \"{title}\", for two hours", peer_id(&node));
     Ok(())
 }
 
@@ -60,7 +60,7 @@ fn ban(whom: &WhomArgs) -> Result<(), Failure> {
     }
     desk.store.ban(&room.id, ban, inspect::now())?;
     let when = if tell(&desk, &room, Moderation::Ban, &ban)? { "from now on" } else { "when it is open again" };
-    println!("the room \"{}\" keeps out {} {when}", room.charter.title.as_str(), words(&ban));
+    say!("the room \"{}\" keeps out {} {when}", room.charter.title.as_str(), words(&ban));
     Ok(())
 }
 
@@ -74,7 +74,7 @@ fn unban(whom: &WhomArgs) -> Result<(), Failure> {
     if !kept && !told {
         return Err(Failure::Usage(format!("{} is not banned: `treehouse room bans` shows who is", words(&ban))));
     }
-    println!("the room \"{}\" lets in {} again", room.charter.title.as_str(), words(&ban));
+    say!("the room \"{}\" lets in {} again", room.charter.title.as_str(), words(&ban));
     Ok(())
 }
 
@@ -83,10 +83,10 @@ fn bans(args: &BansArgs) -> Result<(), Failure> {
     let room = desk.room(args.room.as_deref())?;
     let bans = desk.store.bans(&room.id)?;
     if bans.is_empty() {
-        println!("nobody is banned from the room \"{}\"", room.charter.title.as_str());
+        say!("nobody is banned from the room \"{}\"", room.charter.title.as_str());
     }
     for ban in &bans {
-        println!("{}", words(ban));
+        say!("{}", words(ban));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! the new line is dropped and counted, and the count is told at the end.
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     io::{self, BufWriter, Write},
     sync::{
         Arc,
@@ -18,6 +18,11 @@ use std::{
 
 /// How long [`Lines::finish`] waits for a reader that does not read.
 const FINISH_WAIT: Duration = Duration::from_secs(2);
+
+/// Prints a line on standard output; one that nobody reads any more is let go.
+pub fn say(words: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{words}");
+}
 
 enum Message<T> {
     Line(T),

@@ -332,7 +332,9 @@ impl<S: Suite> Room<S> {
     }
 
     pub(crate) fn unsubscribe(&mut self, from: NodeId) {
-        if self.feeds.get(&from).is_some() {
+        // Where both feed each other, as for a moment when a relay becomes a root, it is the child that goes: a parent that ends its feed
+        // is noticed by silence at last.
+        if self.feeds.get(&from).is_some() && !self.children.contains(&from) {
             // The parent ends it: as good as a decline.
             self.event(crate::api::Event::Suspected { peer: from, reason: crate::api::Suspicion::LinkDown });
             self.feed_declined(from);

@@ -12,8 +12,10 @@ use treehouse_wire::{
     control::{Decline, Purpose, Subscribe},
 };
 
-use crate::{api::RoomError, room::Room, speak::OwnVoice};
+use crate::{api::RoomError, room::Room, speak::OwnVoice, time::Instant};
 
+/// A contact that the host has sent is kept for this long although its node is not on stage yet.
+const AHEAD: Duration = Duration::from_secs(5);
 /// The greater id dials after this if the smaller has not.
 const DIAL_SECOND: Duration = Duration::from_secs(2);
 
@@ -120,7 +122,11 @@ impl<S: Suite> Room<S> {
         }
         let (host, co_root) = (self.host, self.state.head().and_then(|state| state.co_root));
         let is_root = |node: &NodeId| *node == host || Some(*node) == co_root;
-        self.stage_contacts.retain(|node, _| self.state.stage().get(node).is_some() || is_root(node));
+        // Where somebody is may be known before the state that brings it up: that one comes down the tree, and one of before may be
+        // under way still.
+        let is_new = |at: Instant| self.now.since(at) < AHEAD;
+        self.stage_contacts
+            .retain(|node, (_, at)| self.state.stage().get(node).is_some() || is_root(node) || is_new(*at));
         self.link_stage();
     }
 

@@ -239,7 +239,11 @@ impl<S: Suite> Room<S> {
 
     /// Lets a feed go that is not needed, and says so.
     pub(crate) fn release(&mut self, node: NodeId) {
-        self.end_feeds(node);
+        // One that this member feeds meanwhile declines, and would take an end of the request for the end of its own feed.
+        let declines = self.children.contains(&node) && self.feeds.get(&node).is_some_and(|feed| !feed.is_live());
+        if !declines {
+            self.end_feeds(node);
+        }
         self.drop_feed(node);
     }
 

@@ -52,18 +52,18 @@ pub fn run(args: &ListArgs) -> Result<(), Failure> {
     let rows: Vec<Row> = issued.iter().map(|issued| row(issued, &used, &revoked)).collect();
     if args.json {
         for row in &rows {
-            println!("{}", serde_json::to_string(row).unwrap_or_default());
+            say!("{}", serde_json::to_string(row).unwrap_or_default());
         }
         return Ok(());
     }
     let (title, policy) = (room.charter.title.as_str(), room.charter.policy);
-    println!("invites to \"{title}\", {policy}, room {}", short_id(&room.id.0));
+    say!("invites to \"{title}\", {policy}, room {}", short_id(&room.id.0));
     let now = inspect::now();
     for row in &rows {
-        println!("{}", row.lines(now).join("\n"));
+        say!("{}", row.lines(now).join("\n"));
     }
     if rows.is_empty() {
-        println!("none yet: make one with `treehouse invite new`");
+        say!("none yet: make one with `treehouse invite new`");
     }
     Ok(())
 }

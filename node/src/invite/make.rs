@@ -168,18 +168,18 @@ fn give_out(invite: &Invite, grant: &GrantArgs) -> Result<(), Failure> {
     let id = invite.links().next_back().map_or([0; 32], |link| *link.id());
     if grant.json {
         let line = serde_json::json!({ "invite": text, "id": full_id(&id), "room": invite.room().to_string() });
-        println!("{line}");
+        say!("{line}");
         return Ok(());
     }
-    println!("{text}");
+    say!("{text}");
     let shown = terminal::is_terminal();
     if grant.qr || shown && qr.columns() <= terminal::columns() {
         print!("\n{}", qr.terminal());
     } else if shown {
-        println!("\nthe QR code needs {} columns: make the window wider, or write it with --qr-file", qr.columns());
+        say!("\nthe QR code needs {} columns: make the window wider, or write it with --qr-file", qr.columns());
     }
     if shown {
-        println!("\nits id is {}; `treehouse invite list` shows its uses", super::short_id(&id));
+        say!("\nits id is {}; `treehouse invite list` shows its uses", super::short_id(&id));
     }
     Ok(())
 }

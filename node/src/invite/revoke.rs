@@ -24,11 +24,8 @@ pub fn run(args: &RevokeArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::Failed(format!("{} is revoked, but {error}", short_id(&link))))?;
     let title = room.charter.title.as_str();
     let when = if told { "from now on" } else { "when it is open again" };
-    println!(
-        "{} is revoked, and all that was put behind it: the room \"{title}\" refuses them {when}",
-        short_id(&link)
-    );
-    println!("whoever is in the room stays");
+    say!("{} is revoked, and all that was put behind it: the room \"{title}\" refuses them {when}", short_id(&link));
+    say!("whoever is in the room stays");
     Ok(())
 }
 

@@ -30,7 +30,7 @@ const BORDERS: [u8; 8] = [0, 1, 0x7f, 0x80, 0x81, 0xfe, 0xff, 0x40];
 pub fn mutate(rng: &mut Rng, seeds: &[Vec<u8>], input: &mut Vec<u8>, len_max: usize) {
     input.clear();
     if rng.below(100) == 0 || seeds.is_empty() {
-        let len = rng.below(256);
+        let len = rng.below(256.min(len_max + 1));
         input.extend((0..len).map(|_| rng.below(256) as u8));
         return;
     }

@@ -60,7 +60,7 @@ fn chains() -> Vec<Seed> {
         seed("widened-end", wider(|terms| terms.expires.0 += 1), "Invite(Widened { link: 2, what: Expires })"),
         seed("widened-uses", wider(|terms| terms.uses = None), "Invite(Widened { link: 2, what: Uses })"),
         seed("widened-depth", wider(|terms| terms.depth = 3), "Invite(Widened { link: 2, what: Depth })"),
-        seed("expired", both(|terms| terms.expires = UnixSeconds(NOW.0 - 1)), "Invite(Expired { seconds_ago: 1 })"),
+        seed("expired", both(|terms| terms.expires = UnixSeconds(NOW.0 - 121)), "Invite(Expired { seconds_ago: 121 })"),
         seed(
             "expired-before-it-begins",
             both(|terms| terms.not_before = UnixSeconds(NOW.0 + 121)),
@@ -99,7 +99,7 @@ fn redemptions() -> Vec<Seed> {
     let (good, host, alice) = (chain(2), FOUNDER.node(), ALICE.node());
     let bound_to = |person: Person| chain(1).with(|forge| forge.links[0].holder = HolderKey::Bound(person.node()));
     let other_room = chain(1).with(|forge| forge.salt = [0; 16]);
-    let out_of_date = chain(1).with(|forge| forge.links[0].terms.expires = UnixSeconds(NOW.0));
+    let out_of_date = chain(1).with(|forge| forge.links[0].terms.expires = UnixSeconds(NOW.0 - 120));
     let wide = chain(2).with(|forge| forge.links[1].terms = terms(3));
     vec![
         seed("redeemed", redeemed(&good, Person(32), &alice, &host), "Accepted"),
@@ -116,7 +116,7 @@ fn redemptions() -> Vec<Seed> {
         seed(
             "expired-when-it-is-redeemed",
             redeemed(&out_of_date, Person(31), &alice, &host),
-            "Invite(Expired { seconds_ago: 0 })",
+            "Invite(Expired { seconds_ago: 120 })",
         ),
         seed(
             "widened-when-it-is-redeemed",

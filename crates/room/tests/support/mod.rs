@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test uses its own part")]
 
+pub mod again;
 pub mod check;
 pub mod queue;
 
@@ -211,7 +212,7 @@ impl<S: Suite> World<S> {
         seed
     }
 
-    fn add(&mut self, room: Room<S>, identity_seed: [u8; 32]) -> Ix {
+    pub(super) fn add(&mut self, room: Room<S>, identity_seed: [u8; 32]) -> Ix {
         let ix = self.nodes.len();
         let place = ((self.below(1000) as f64) / 1000.0, (self.below(1000) as f64) / 1000.0);
         self.index.insert(room.node(), ix);
@@ -242,7 +243,7 @@ impl<S: Suite> World<S> {
         Blob::truncated((ix as u32).to_be_bytes())
     }
 
-    fn config(&mut self, name: &str, children_max: u8) -> Config {
+    pub(super) fn config(&mut self, name: &str, children_max: u8) -> Config {
         Config { identity_seed: self.seed_of(1), random_seed: self.seed_of(2), name: Name::cleaned(name), children_max }
     }
 
@@ -318,26 +319,6 @@ impl<S: Suite> World<S> {
         let reachable = if children_max > 0 { vec![Self::address(ix)] } else { Vec::new() };
         self.input(ix, Input::Listening(reachable));
         ix
-    }
-
-    /// A node that was in the room comes again, by an invite.
-    pub fn rejoin(&mut self, ix: Ix, invite: Invite) -> Ix {
-        let config = Config { identity_seed: self.nodes[ix].identity_seed, ..self.config("again", 0) };
-        let identity_seed = config.identity_seed;
-        let room = Room::join(self.now, UnixSeconds(WALL), self.suite.clone(), config, JoinConfig { invite });
-        let ix = self.add(room, identity_seed);
-        self.input(ix, Input::Listening(Vec::new()));
-        ix
-    }
-
-    /// An invite of the founder's behind which so many further links may stand.
-    pub fn deep_invite(&self, depth: u8) -> Invite {
-        let signer = self.suite.signer(&self.nodes[0].identity_seed);
-        let (not_before, expires) = (UnixSeconds(WALL - 10), UnixSeconds(WALL + 7200));
-        let terms = Terms { role: Role::Listener, not_before, expires, uses: None, depth };
-        let contact = Contact { node: self.nodes[0].id, addresses: List::truncated([Self::address(0)]) };
-        let holder = Holder::Bearer { seed: [19; 32] };
-        Invite::issue(&self.suite, &signer, self.nodes[0].id, [7; 16], terms, holder, [contact]).expect("an invite")
     }
 
     /// Brings a node to the stage and lets it talk.

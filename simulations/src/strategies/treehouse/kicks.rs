@@ -1,8 +1,7 @@
 //! Members whom the host puts out, and how soon the room's sound is not for them any more.
 //!
 //! A kick is over once no speaker seals under a key that the one who was put out has: what is said from then on it cannot open,
-//! whoever passes it on. Speakers are asked every 20 ms, a frame's length. Keys that are sent to somebody after it was put out are
-//! counted, and so are members that cannot open the first packet under the new key.
+//! whoever passes it on. Speakers are asked every 20 ms, a frame's length. Keys that are sent to somebody after that are counted, and so are members that cannot open the first packet under the new key.
 
 use treehouse_invite::Banned;
 use treehouse_room::{Command, Input, Instant};
@@ -16,6 +15,7 @@ const ASK_US: u64 = 20_000;
 
 /// One who was put out, and is not yet kept out.
 struct Kick {
+    node: NodeIx,
     at_us: u64,
     /// What it can open.
     held: Vec<Epoch>,
@@ -33,10 +33,15 @@ pub(super) struct Kicks {
 }
 
 impl Kicks {
-    /// A message goes to a node.
+    /// A message goes to a node. Until its own ban is signed it may get the key of a kick before, which does not keep it out.
     pub(super) fn sent(&mut self, to: NodeIx, bytes: &[u8]) {
-        if self.out.contains(&to) && matches!(Control::from_bytes(bytes), Ok(Control::Key { .. })) {
-            self.keys_sent += 1;
+        if !self.out.contains(&to) {
+            return;
+        }
+        let Ok(Control::Key { epoch, .. }) = Control::from_bytes(bytes) else { return };
+        match self.open.iter_mut().find(|kick| kick.node == to) {
+            Some(kick) => kick.held.push(epoch),
+            None => self.keys_sent += 1,
         }
     }
 
@@ -67,7 +72,7 @@ impl<S: Suite> Treehouse<S> {
         let Some(member) = self.member(node).filter(|member| member.admitted) else { return };
         let Some(room) = member.room.as_deref() else { return };
         let (id, held) = (member.id, room.view().epochs);
-        self.kicks.open.push(Kick { at_us: net.now_us(), held });
+        self.kicks.open.push(Kick { node, at_us: net.now_us(), held });
         self.kicks.out.push(node);
         self.input(net, NodeIx::HOST, Input::Command(Command::Kick(Banned::Node(id))));
         net.timer(NodeIx::HOST, net.now_us() + ASK_US, Timer::Kicks);
