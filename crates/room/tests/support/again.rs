@@ -1,8 +1,8 @@
-//! Who comes again, and invites that are passed on.
+//! Who comes again, invites that are passed on, and what a room would not have sent.
 
 use treehouse_invite::{Holder, Invite, Role, Terms};
 use treehouse_room::{Config, Input, JoinConfig, Room};
-use treehouse_wire::{Contact, List, Suite, UnixSeconds};
+use treehouse_wire::{Bytes, Contact, Control, List, Suite, UnixSeconds};
 
 use super::{Ix, WALL, World};
 
@@ -25,5 +25,19 @@ impl<S: Suite> World<S> {
         let contact = Contact { node: self.nodes[0].id, addresses: List::truncated([Self::address(0)]) };
         let holder = Holder::Bearer { seed: [19; 32] };
         Invite::issue(&self.suite, &signer, self.nodes[0].id, [7; 16], terms, holder, [contact]).expect("an invite")
+    }
+
+    /// A message from `from` that its room did not send, at the other end of their link.
+    pub fn slip_control(&mut self, from: Ix, to: Ix, message: &Control) {
+        let from = self.nodes[from].id;
+        self.hostile.insert(from);
+        self.input(to, Input::Control { from, bytes: &message.to_bytes() });
+    }
+
+    /// A packet from `from` that its room did not send.
+    pub fn slip_media(&mut self, from: Ix, to: Ix, packet: Bytes) {
+        let from = self.nodes[from].id;
+        self.hostile.insert(from);
+        self.input(to, Input::Media { from, packet });
     }
 }

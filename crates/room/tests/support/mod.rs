@@ -341,20 +341,6 @@ impl<S: Suite> World<S> {
         }
     }
 
-    /// A message from `from` that its room did not send, at the other end of their link.
-    pub fn slip_control(&mut self, from: Ix, to: Ix, message: &Control) {
-        let from = self.nodes[from].id;
-        self.hostile.insert(from);
-        self.input(to, Input::Control { from, bytes: &message.to_bytes() });
-    }
-
-    /// A packet from `from` that its room did not send.
-    pub fn slip_media(&mut self, from: Ix, to: Ix, packet: Bytes) {
-        let from = self.nodes[from].id;
-        self.hostile.insert(from);
-        self.input(to, Input::Media { from, packet });
-    }
-
     pub fn command(&mut self, ix: Ix, command: Command) {
         self.input(ix, Input::Command(command));
     }
