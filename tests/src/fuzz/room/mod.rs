@@ -1,7 +1,7 @@
 //! A room fed with anything in any order: links that come and go, messages and packets of several neighbours, time, commands.
 //!
 //! The input is a script. Its first byte says who is under test, each following byte what happens next, and the bytes behind
-//! that the details; see [`step`] and [`Play::happen`]. After each happening `check` looks at all that the room puts out.
+//! that the details; see [`step`] and `Play::happen`. After each happening `check` looks at all that the room puts out.
 
 pub mod cast;
 mod check;
