@@ -327,7 +327,7 @@ impl<S: Suite> Room<S> {
         let late: Vec<NodeId> =
             self.feeds.all.iter().filter(|feed| feed.is_live() && feed.rank >= rank).map(|feed| feed.node()).collect();
         for node in late {
-            self.feed_failed(node);
+            self.feed_disordered(node);
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) struct Failed {
     node: NodeId,
     at: Instant,
     /// It has answered that it does not feed this member: it is there, and may still be asked for other things.
-    answered: bool,
+    pub(crate) answered: bool,
 }
 
 impl<S: Suite> Room<S> {
@@ -273,8 +273,11 @@ impl<S: Suite> Room<S> {
     fn learn_tick(&mut self, from: NodeId, tick: Tick) {
         let (now, me) = (self.now, self.me.tag());
         let loops = tick.path.contains(&me) || tick.path.last() != Some(&from.tag());
-        if loops || !self.keeps_order(tick.rank) {
+        if loops {
             return self.feed_failed(from);
+        }
+        if !self.keeps_order(tick.rank) {
+            return self.feed_disordered(from);
         }
         let (members, state) = (tick.members, tick.state);
         if let Some(feed) = self.feeds.get_mut(&from) {
@@ -368,6 +371,26 @@ impl<S: Suite> Room<S> {
             }
         }
         false
+    }
+
+    /// While nothing carries and the registry cannot be asked, any member that this one is linked to may have a slot; false where
+    /// there is none to try.
+    pub(crate) fn try_linked(&mut self) -> bool {
+        let waits = self.cut_since.is_some_and(|since| self.now.since(since) >= UNANSWERED);
+        if !waits || self.links.is_up(&self.registry()) {
+            return false;
+        }
+        // One after another: each may decline at once.
+        let now = self.now;
+        if self.sought.is_some_and(|at| now.since(at) < SEEK_URGENT) {
+            return true;
+        }
+        let fits =
+            |node: &NodeId| self.feeds.get(node).is_none() && !self.children.contains(node) && !self.has_failed(node);
+        let Some(node) = self.links.up.nodes().find(fits) else { return false };
+        self.sought = Some(now);
+        self.establish(Contact { node, addresses: List::default() }, Aim::Standby);
+        true
     }
 
     pub(crate) fn note_failed(&mut self, node: NodeId, answered: bool) {

@@ -179,7 +179,7 @@ impl<S: Suite> Room<S> {
         // One that does not answer at once may be gone: another is tried beside it.
         let now = self.now;
         let trying = self.feeds.all.iter().any(|feed| !feed.is_live() && now.since(feed.since) < RETRY);
-        if !trying && !self.try_spare(Aim::Standby) {
+        if !trying && !self.try_spare(Aim::Standby) && !self.try_linked() {
             self.seek();
         }
     }
@@ -206,7 +206,12 @@ impl<S: Suite> Room<S> {
     /// Lets all children go: they hear nothing by this node anyway, and as a leaf it may be fed by anyone, where a relay
     /// can only be fed by the few that come before it in the order.
     fn scatter(&mut self) {
-        for child in self.children.with_purpose(|_| true) {
+        let children = self.children.with_purpose(|_| true);
+        if !children.is_empty() {
+            // Who declined a relay for the order's sake may feed a leaf.
+            self.failed.retain(|of| !of.answered);
+        }
+        for child in children {
             self.end_feeds(child);
             self.child_gone(child);
         }
@@ -257,6 +262,15 @@ impl<S: Suite> Room<S> {
     pub(crate) fn feed_declined(&mut self, node: NodeId) {
         self.note_failed(node, true);
         self.replace(node);
+    }
+
+    /// Lets a feed go that does not come before this member in the order. A standby may in a moment, where one of the two has only
+    /// just been placed, so nothing is held against it.
+    pub(crate) fn feed_disordered(&mut self, node: NodeId) {
+        match self.feeds.get(&node).map(|feed| feed.aim) {
+            Some(Aim::Standby) => self.replace(node),
+            _ => self.feed_failed(node),
+        }
     }
 
     fn replace(&mut self, node: NodeId) {

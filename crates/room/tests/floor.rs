@@ -149,27 +149,32 @@ fn a_large_audience_hears_three_too_three_frames_a_packet() {
     }
 }
 
+/// Some relay of the host may have no standby: it is soon fed again, but may have missed some.
 #[test]
 fn a_host_that_dies_silences_nobody() {
-    // In 9 of the rooms 34 to 45 a node misses some, as it did in 6 of them before: see the measurements of `host-death`.
-    let mut world = room(38);
-    for ix in SPEAKERS {
-        talk(&mut world, ix, 30);
+    let (mut deaf, mut members) = (0, 0);
+    for seed in 34..46 {
+        let mut world = room(seed);
+        for ix in SPEAKERS {
+            talk(&mut world, ix, 30);
+        }
+        world.run_for(2 * SECOND);
+        let (chosen, from) = (floor(&world, 1), world.now);
+        world.crash(0);
+        world.run_for(4 * SECOND);
+        let audience = audience(&world);
+        members += audience.len();
+        let heard_all = |ix: &&Ix| heard(&world, **ix, from.after(SECOND)).is_superset(&chosen);
+        deaf += audience.len() - audience.iter().filter(heard_all).count();
+        // With nobody to choose, all may be heard.
+        world.run_for(4 * SECOND);
+        let from = world.now;
+        world.run_for(2 * SECOND);
+        for ix in audience {
+            assert_eq!(heard(&world, ix, from), SPEAKERS.into(), "node {ix} of room {seed}");
+        }
     }
-    world.run_for(2 * SECOND);
-    let (chosen, from) = (floor(&world, 1), world.now);
-    world.crash(0);
-    world.run_for(4 * SECOND);
-    for ix in audience(&world) {
-        assert!(heard(&world, ix, from.after(SECOND)).is_superset(&chosen), "node {ix}");
-    }
-    // With nobody to choose, all may be heard.
-    world.run_for(4 * SECOND);
-    let from = world.now;
-    world.run_for(2 * SECOND);
-    for ix in audience(&world) {
-        assert_eq!(heard(&world, ix, from), SPEAKERS.into(), "node {ix}");
-    }
+    assert!(deaf <= 8, "{deaf} of {members} in twelve rooms missed some");
 }
 
 #[test]

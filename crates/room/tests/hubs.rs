@@ -67,6 +67,29 @@ fn a_large_room_is_led_by_hubs() {
     assert!((151..=154).contains(&counted), "the host's count is the sum of the regions: {counted}");
 }
 
+/// Ten regions full of members in three seconds, which is faster than a leader can hand over one subtree after another.
+#[test]
+fn a_crowd_makes_several_hubs_at_once() {
+    let mut world = World::new(4, Protection::Relays);
+    world.region_max = 30;
+    world.open(6);
+    world.speak(0);
+    for n in 0..300 {
+        let inside = world.inside();
+        let by = inside[world.below(inside.len())];
+        let reachable = by == 0 || world.room(by).view().children_max > 0;
+        world.join_by(if reachable { by } else { 0 }, if n % 4 == 3 { 0 } else { 6 });
+        world.run_for(Duration::from_millis(10));
+    }
+    world.run_for(3 * SECOND);
+    let led = led(&world);
+    assert_eq!(world.inside().len(), 301, "all were admitted");
+    assert!(led.len() >= 8, "regions: {led:?}");
+    assert!(led[&0] - (led.len() - 1) <= 45, "the host leads few itself: {led:?}");
+    world.run_for(12 * SECOND);
+    world.assert_all_hear(0, 5 * SECOND);
+}
+
 /// A certificate must lie within its hub's lease, by clocks that do not agree.
 #[test]
 fn hubs_admit_although_their_clocks_differ_from_the_hosts() {

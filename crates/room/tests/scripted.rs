@@ -222,18 +222,27 @@ fn the_host_closes_the_room_for_all() {
     }
 }
 
+/// Relays that the host feeds need a standby at the co-root, whose slots may be taken: then a node misses some.
 #[test]
 fn the_room_goes_on_when_the_host_dies() {
-    // In 9 of the rooms 11 to 30 one or two relays of the host have no standby and miss some: see the measurements of `host-death`.
-    let mut world = room_of(60, Protection::All, 14);
-    let from = world.now;
-    world.crash(0);
-    world.run_for(4 * SECOND);
-    let to = world.now;
-    world.run_for(SECOND);
-    for ix in world.inside().into_iter().filter(|ix| *ix != 1) {
-        world.assert_heard(1, ix, from, to);
+    let (mut deaf, mut members) = (0, 0);
+    for seed in 11..21 {
+        let mut world = room_of(60, Protection::All, seed);
+        let from = world.now;
+        world.crash(0);
+        world.run_for(4 * SECOND);
+        let to = world.now;
+        world.run_for(SECOND);
+        let audience: Vec<Ix> = world.inside().into_iter().filter(|ix| *ix != 1).collect();
+        members += audience.len();
+        deaf += audience.iter().filter(|ix| !world.missing(1, **ix, from, to).is_empty()).count();
+        let from = world.now;
+        world.run_for(2 * SECOND);
+        let to = world.now;
+        world.run_for(SECOND);
+        audience.into_iter().for_each(|ix| world.assert_heard(1, ix, from, to));
     }
+    assert!(deaf <= 3, "{deaf} of {members} in ten rooms missed some");
 }
 
 #[test]

@@ -34,6 +34,8 @@ impl<S: Suite> Room<S> {
         let relays = join.profile.children_max > 0 && !join.profile.addresses.is_empty();
         let stays = known || self.is_host() && join.direct;
         if !stays && self.sends_on(relays) {
+            // Those too are a reason to have more leaders.
+            self.region.iter_mut().for_each(|region| region.crowd.came());
             let leaders = self.other_leaders();
             // Where nobody else has room, as long as there is a slot a region may be larger than it should.
             if !leaders.is_empty() || !self.is_host() && !self.any_slot_free(relays) {
@@ -239,6 +241,7 @@ impl<S: Suite> Room<S> {
                 member.counter = 1;
                 member.leads = leads;
                 directory.insert(member, now);
+                region.crowd.came();
             }
         }
         let Some((epoch, key)) = self.keys.sealing(now).map(|(epoch, key)| (epoch, key.clone())) else { return };

@@ -46,7 +46,7 @@ struct Seat {
     heard: bool,
     told: Option<Instant>,
     /// What it knows of others.
-    rows: BTreeMap<NodeId, (u32, u32)>,
+    rows: BTreeMap<NodeId, Sums>,
 }
 
 /// All hubs.
@@ -67,6 +67,10 @@ pub(crate) struct Hubs {
 impl Hubs {
     pub(crate) fn is_empty(&self) -> bool {
         self.seats.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.seats.len()
     }
 
     pub(crate) fn contains(&self, node: &NodeId) -> bool {
@@ -109,10 +113,10 @@ impl Hubs {
         calls
     }
 
-    /// Some hubs that are there and have room, from a random place on.
-    pub(crate) fn with_room(&self, random: u32, wanted: usize) -> Vec<Contact> {
-        let rows = self.open_from(random).take(wanted);
-        rows.map(|seat| seat.contact.clone()).collect()
+    /// Some hubs that are there and have room, from a random place on; only where there is none, some whose regions are full.
+    pub(crate) fn with_room(&self, random: u32, members_max: u32, wanted: usize) -> Vec<Contact> {
+        let (roomy, full): (Vec<_>, Vec<_>) = self.open_from(random).partition(|seat| seat.sums.members < members_max);
+        roomy.into_iter().chain(full).take(wanted).map(|seat| seat.contact.clone()).collect()
     }
 
     fn open_from(&self, random: u32) -> impl Iterator<Item = &Seat> {
@@ -253,7 +257,9 @@ impl<S: Suite> Room<S> {
         }
         let known = &seat.rows;
         let others = hubs.open_from(random).filter(|of| of.contact.node != node).take(HUBS_MAX);
-        let news = others.filter(|of| known.get(&of.contact.node) != Some(&(of.sums.members, of.sums.spare)));
+        // Hands are the host's own affair.
+        let sums = |of: &Seat| Sums { hands: 0, ..of.sums };
+        let news = others.filter(|of| known.get(&of.contact.node).is_none_or(|known| sums(of).tells_news(known)));
         let rows: Vec<HubRow> = news
             .map(|of| HubRow { contact: of.contact.clone(), members: of.sums.members, spare: of.sums.spare })
             .collect();
@@ -263,7 +269,7 @@ impl<S: Suite> Room<S> {
             return;
         }
         for row in &rows {
-            seat.rows.insert(row.contact.node, (row.members, row.spare));
+            seat.rows.insert(row.contact.node, Sums { members: row.members, spare: row.spare, hands: 0 });
         }
         while seat.rows.len() > 2 * HUBS_MAX {
             seat.rows.pop_first();
@@ -281,7 +287,7 @@ impl<S: Suite> Room<S> {
     /// leads itself, beside the hubs: what its own members ask of it is most of what it sends.
     pub(crate) fn members_wanted(&self) -> u64 {
         let most = self.region.as_ref().map_or(0, |region| u64::from(region.members_max));
-        let hubs = self.acting.as_ref().map_or(0, |acting| acting.hubs.seats.len() as u64);
+        let hubs = self.acting.as_ref().map_or(0, |acting| acting.hubs.len() as u64);
         if hubs == 0 { most } else { (most / (1 + hubs / 2)).max(most / OWN_MIN_SHARE) + hubs }
     }
 }

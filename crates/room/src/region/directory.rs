@@ -100,6 +100,8 @@ pub(crate) struct Member {
     pub(super) said_parent: Option<NodeTag>,
     /// When it last was cut off itself: those below it are no witnesses then.
     pub(super) cut_at: Option<Instant>,
+    /// When it was sent to another region, since this one has no slot for it.
+    pub(crate) sent_on: Option<Instant>,
     /// It leads a region of its own: its slots are not this registry's to give.
     pub(crate) leads: bool,
     /// Members that did not work out for it, until when they are not proposed again, and whether they had fed it.
@@ -174,6 +176,7 @@ impl Member {
             standing: Standing::default(),
             said_parent: None,
             cut_at: None,
+            sent_on: None,
             leads: false,
             avoid: Vec::new(),
             indexed: None,
@@ -226,7 +229,13 @@ impl Member {
         !matches!(self.presence, Presence::Lost(_))
     }
 
-    pub(crate) fn avoid(&mut self, node: NodeId, until: Instant, had_fed: bool) {
+    /// Is not to be paired with another until then. One that it avoids already it names each time that it asks: that is no new
+    /// reason.
+    pub(crate) fn avoid(&mut self, node: NodeId, now: Instant, until: Instant, had_fed: bool) {
+        if let Some((.., fed)) = self.avoid.iter_mut().find(|(of, until, _)| *of == node && *until > now) {
+            *fed |= had_fed;
+            return;
+        }
         self.avoid.retain(|(of, ..)| *of != node);
         if self.avoid.len() >= AVOID_MAX {
             self.avoid.remove(0);
@@ -315,6 +324,11 @@ impl Directory {
     /// Members without the registry.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().flatten()
+    }
+
+    /// Where the registry and its members are.
+    pub(crate) fn slots_of_members(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.nodes.values().copied()
     }
 
     pub(crate) fn len(&self) -> usize {

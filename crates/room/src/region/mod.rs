@@ -5,6 +5,7 @@
 pub(crate) mod cells;
 pub(crate) mod directory;
 mod doubt;
+mod handover;
 mod hub;
 mod overdue;
 mod placement;
@@ -30,7 +31,8 @@ pub(crate) use protection::{Auto, weaker};
 use doubt::Doubts;
 
 pub(crate) use directory::{Directory, Member, Presence, Slot};
-pub(crate) use hub::{Handover, Hub, Shown, Sums};
+pub(crate) use handover::{Crowd, Handover};
+pub(crate) use hub::{Hub, Shown, Sums};
 
 /// A member whose link is lost stays in the directory for this long: it may only be cut off, and may feed others still.
 const LOST: Duration = Duration::from_secs(15);
@@ -49,10 +51,11 @@ pub(crate) struct Region {
     pub(crate) members_max: u32,
     /// What a hub has and the host has not.
     pub(crate) hub: Option<Box<Hub>>,
-    /// A subtree that is being handed over.
-    pub(crate) handover: Option<Box<Handover>>,
+    /// Subtrees that are being handed over.
+    pub(crate) handovers: Vec<Handover>,
     /// When the region was last split.
     pub(crate) split: Option<Instant>,
+    pub(crate) crowd: Crowd,
     /// Hubs that this one made out of its members, which belong to the host since.
     gone_over: Vec<NodeId>,
     /// Members that were handed over of late, and to whom.
@@ -94,8 +97,9 @@ impl Region {
             members_max,
             auto: None,
             hub: None,
-            handover: None,
+            handovers: Vec::new(),
             split: None,
+            crowd: Crowd::default(),
             gone_over: Vec::new(),
             moved: BTreeMap::new(),
             hands: VecDeque::new(),

@@ -49,6 +49,8 @@ const REVIEW_MAX_S: u16 = 80;
 const CALL_AGAIN_S: u16 = 60;
 /// And one whose turn to be called has not come after this.
 const TURN_S: u16 = 2;
+/// A member that was sent to another region since this one has no slot is sent again after this.
+const SENT_ON: Duration = Duration::from_secs(3);
 /// Round trips remembered for a member.
 const TRIPS_MAX: usize = 12;
 
@@ -118,12 +120,15 @@ impl View<'_> {
         way.into_iter().chain(at_root).min_by_key(|way| way.score_us)
     }
 
-    /// A hub's whole region hangs from it, so the slots at the roots are for hubs first.
+    /// A hub's whole region hangs from it, so half the slots at the roots are for hubs first.
     fn way_at_a_root(&self) -> Option<Way> {
         let roots = [Some(Slot::SELF), self.co_root].into_iter().flatten();
         let ways = roots.filter_map(|root| {
             let of = self.directory.at(root)?;
             if !self.fits(root, of) || !self.is_sound(root, of) || !self.directory.may_feed(root, of) {
+                return None;
+            }
+            if self.directory.room_for_hubs(of, |child| child.leads) == 0 {
                 return None;
             }
             let is_free = self.directory.open_slots_of(of) > 0;
@@ -348,7 +353,7 @@ impl<S: Suite> Room<S> {
                     member.trips.retain(|(of, _)| of != node);
                     member.trips.push((*node, *trip));
                     if trip.is_none() {
-                        member.avoid(*node, now.after(UNREACHABLE), false);
+                        member.avoid(*node, now, now.after(UNREACHABLE), false);
                     }
                 }
                 let excess = member.trips.len().saturating_sub(TRIPS_MAX);
@@ -399,7 +404,7 @@ impl<S: Suite> Room<S> {
         if self
             .change_member(&from, |member| {
                 for node in failed.iter().filter(|node| **node != me) {
-                    member.avoid(*node, now.after(FAILED), fed.contains(node));
+                    member.avoid(*node, now, now.after(FAILED), fed.contains(node));
                 }
             })
             .is_none()
@@ -530,7 +535,7 @@ impl<S: Suite> Room<S> {
             })?;
             Some((self.placement_of(view, &choice)?, choice, view.slot))
         }) else {
-            return;
+            return self.send_to_other_region(node);
         };
         let Some(region) = &mut self.region else { return };
         let directory = &mut region.directory;
@@ -561,6 +566,22 @@ impl<S: Suite> Room<S> {
             self.review_after(&node, after_s.unwrap_or(REVIEW_S));
         }
         self.send(node, &Control::Placement(Box::new(placement)));
+    }
+
+    /// No slot of this region is free for a member that is fed by nobody: another region may have one.
+    fn send_to_other_region(&mut self, node: NodeId) {
+        let now = self.now;
+        let Some(member) = self.region.as_ref().and_then(|region| region.directory.get(&node)) else { return };
+        let lately = member.sent_on.is_some_and(|at| now.since(at) < SENT_ON);
+        let stays = member.direct || member.leads || member.hand.is_some() || !self.links.is_up(&node);
+        if lately || stays || member.parent().is_some() || self.state.stage().get(&node).is_some() {
+            return;
+        }
+        let leaders = self.other_leaders();
+        if !leaders.is_empty() {
+            self.change_member(&node, |member| member.sent_on = Some(now));
+            self.redirect(node, leaders, false);
+        }
     }
 
     fn placement_of(&self, view: &View<'_>, choice: &Choice) -> Option<Placement> {

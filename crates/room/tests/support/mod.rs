@@ -467,8 +467,14 @@ impl<S: Suite> World<S> {
 
     fn link_up(&mut self, at: Ix, peer: Ix, link: u64) {
         if self.is_alive(at) && self.is_alive(peer) && !self.is_cut(at, peer) {
-            // A second connection between two nodes is the driver's business: the room knows one link.
-            if self.nodes[at].links.insert(peer, link).is_some() {
+            // A second connection between two nodes is the driver's business: the room knows one link. Where both have dialled, what was
+            // sent by the first still arrives.
+            let before = self.nodes[at].links.get(&peer).copied();
+            if before.is_some_and(|link| self.nodes[peer].links.get(&at) == Some(&link)) {
+                return;
+            }
+            self.nodes[at].links.insert(peer, link);
+            if before.is_some() {
                 return;
             }
             let peer = self.nodes[peer].id;
