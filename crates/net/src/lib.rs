@@ -30,6 +30,7 @@ mod driver;
 mod end;
 mod events;
 mod frame;
+mod gate;
 mod handle;
 mod handler;
 mod ledger;

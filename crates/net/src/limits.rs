@@ -72,7 +72,20 @@ pub const SUBSTREAMS_MAX: usize = 32;
 pub const NEGOTIATING_MAX: usize = 16;
 
 /// Connections that are coming in and not yet authenticated.
-pub const PENDING_INBOUND_MAX: u32 = 64;
+pub const PENDING_INBOUND_MAX: u32 = 128;
+
+/// The same from one address: others have places too.
+pub const PENDING_INBOUND_PER_ADDRESS_MAX: u32 = 32;
+
+/// Connections from one address that come in at once before [`INBOUND_INTERVAL_PER_ADDRESS`] holds them back: a school or a company
+/// behind one address may join together.
+pub const INBOUND_BURST_PER_ADDRESS: u32 = 200;
+
+/// And one more after each of these: twenty a second.
+pub const INBOUND_INTERVAL_PER_ADDRESS: Duration = Duration::from_millis(50);
+
+/// Addresses whose connections are counted each for itself; more are counted together.
+pub const INBOUND_ADDRESSES_MAX: usize = 1_024;
 
 /// Connections of one peer: two, since both ends may dial each other at once.
 pub const CONNECTIONS_PER_PEER_MAX: u32 = 2;

@@ -27,6 +27,7 @@ use crate::{
     config::{NetConfig, NetError},
     dial::Dial,
     events::Event,
+    gate::Gate,
     limits::{
         ADDRESS_TIMEOUT, CONNECTIONS_PER_PEER_MAX, DIALS_MAX, NEGOTIATING_MAX, PENDING_INBOUND_MAX, PING_INTERVAL,
         PING_TIMEOUT, QUIC_CONNECTION_BYTES_MAX, QUIC_IDLE_TIMEOUT, QUIC_KEEP_ALIVE, QUIC_STREAM_BYTES_MAX,
@@ -38,6 +39,7 @@ use crate::{
 /// What this node does on each connection. The limits come first: what they refuse gets no link.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
+    gate: Gate,
     limits: connection_limits::Behaviour,
     links: Links,
     identify: identify::Behaviour,
@@ -73,6 +75,7 @@ pub(crate) fn build(
         .with_dns()
         .map_err(|error| setup("the name resolver", &error))?
         .with_behaviour(|keypair| Behaviour {
+            gate: Gate::default(),
             limits: connection_limits::Behaviour::new(limits(config)),
             links: Links::new(events),
             identify: identify::Behaviour::new(

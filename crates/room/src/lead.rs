@@ -354,7 +354,25 @@ impl<S: Suite> Room<S> {
             leaders.truncate(LEADERS_MAX - 1);
             leaders.push(self.host_contact());
         }
-        self.send(to, &Control::Redirect { leaders: List::truncated(leaders), direct });
+        // Who is not known here gets no more than it sent.
+        let known =
+            self.children.contains(&to) || self.region.as_ref().is_some_and(|region| region.directory.contains(&to));
+        let most = if known { usize::MAX } else { self.asked_bytes };
+        let mut message = Control::Redirect { leaders: List::truncated(leaders.iter().cloned()), direct };
+        while message.to_bytes().len() > most {
+            let several = leaders.iter_mut().filter(|contact| contact.addresses.len() > 1);
+            if let Some(contact) = several.max_by_key(|contact| contact.addresses.len()) {
+                let fewer = contact.addresses.len() - 1;
+                contact.addresses = List::truncated(contact.addresses.iter().take(fewer).cloned());
+            } else if leaders.len() > 1 {
+                // The host comes last.
+                leaders.remove(0);
+            } else {
+                return self.send(to, &Control::Refused(Refusal::Busy));
+            }
+            message = Control::Redirect { leaders: List::truncated(leaders.iter().cloned()), direct };
+        }
+        self.send(to, &message);
     }
 
     /// Sends one that took this member for a leader to the leader.

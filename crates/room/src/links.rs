@@ -14,6 +14,8 @@ use treehouse_wire::Suite;
 
 /// Control messages that a peer may send: 200 at once, 60 a second in the long run; an honest one sends about twenty.
 const CONTROL: Rate = Rate { burst: 200, interval: Duration::from_micros(1_000_000 / 60) };
+/// Invites that a peer may show: five at once, one every two seconds in the long run. Each costs up to five signatures to check.
+const JOINS: Rate = Rate { burst: 5, interval: Duration::from_secs(2) };
 /// Packets that a peer may send: at once a replay of two seconds of twelve voices in both packetisations, 900 a second in
 /// the long run, which is twelve voices in both.
 const MEDIA: Rate = Rate { burst: 2400, interval: Duration::from_micros(1_000_000 / 900) };
@@ -58,6 +60,7 @@ impl Bucket {
 pub(crate) struct Link {
     control: Bucket,
     media: Bucket,
+    joins: Bucket,
     /// Since when the link was seen to serve nothing.
     unused: Option<Instant>,
     /// Packets may be under way from a feed that was given up; until then they accuse nobody.
@@ -69,6 +72,11 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Whether an invite that the peer shows is looked at now.
+    pub(crate) fn may_join(&mut self, now: Instant) -> bool {
+        self.joins.take(now, JOINS)
+    }
+
     /// Whether the peer may send another packet now.
     pub(crate) fn may_send_media(&mut self, now: Instant) -> bool {
         self.media.take(now, MEDIA)
@@ -150,8 +158,15 @@ impl<S: Suite> Room<S> {
         }
         let now = self.now;
         let full = Bucket { full_at: now };
-        let link =
-            Link { control: full, media: full, unused: None, media_grace: now, unsolicited: None, state_asked: None };
+        let link = Link {
+            control: full,
+            media: full,
+            joins: full,
+            unused: None,
+            media_grace: now,
+            unsolicited: None,
+            state_asked: None,
+        };
         self.links.up.insert(peer, link);
         self.is_there(peer);
         self.host_link_up(peer);

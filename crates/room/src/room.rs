@@ -118,6 +118,8 @@ pub struct Room<S: Suite> {
     pub(crate) status_due: bool,
     /// The driver computes what regular traffic would bring.
     pub(crate) hushed: bool,
+    /// Bytes of the message that is being answered.
+    pub(crate) asked_bytes: usize,
     /// Parent, standby and depth of the last [`Event::Feeds`].
     feeds_told: (Option<NodeTag>, Option<NodeTag>, u8),
 }
@@ -208,6 +210,7 @@ impl<S: Suite> Room<S> {
             region: None,
             status_due: false,
             hushed: false,
+            asked_bytes: 0,
             feeds_told: (None, None, 0),
             suite,
             identity_seed: config.identity_seed,
@@ -318,6 +321,7 @@ impl<S: Suite> Room<S> {
             }
         }
         self.is_there(from);
+        self.asked_bytes = bytes.len();
         match Control::from_bytes(bytes) {
             Ok(message) => self.dispatch(from, message),
             Err(error) => {

@@ -98,7 +98,8 @@ impl<S: Suite> Room<S> {
 
     /// Checks a redemption; the cheap checks come first.
     fn admit(&mut self, from: NodeId, join: &Join) -> Result<Admission, Refusal> {
-        if self.is_leaving() {
+        let now = self.now;
+        if self.is_leaving() || !self.links.get(&from).is_some_and(|link| link.may_join(now)) {
             return Err(Refusal::Busy);
         }
         let known = self.region.as_ref().and_then(|region| region.directory.get(&from));
