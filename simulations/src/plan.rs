@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use treehouse_hostile::Behaviour;
+
 use crate::network::{Delay, Loss};
 
 /// A member's number in a run; 0 is the host. A person who leaves and comes back is a new node.
@@ -50,6 +52,8 @@ pub enum Hostile {
     },
     /// Claims network coordinates, or round trips, that are not its own.
     LieCoordinates(CoordinateLie),
+    /// Does something that only Treehouse's protocol knows; other strategies take it for honest.
+    Twist(Behaviour),
 }
 
 /// How a member lies about where it is.

@@ -4,8 +4,11 @@
 //! design's threat model, not a measurement. How coordinates are lied about follows Kaafar, Mathy, Turletti and Dabbous, "Virtual
 //! networks under attack: disrupting Internet coordinate systems", CoNEXT 2006.
 
+use std::time::Duration;
+
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
+use treehouse_hostile::Behaviour;
 
 use crate::{
     plan::{CoordinateLie, Hostile},
@@ -27,6 +30,16 @@ pub enum Kind {
     LieCapacity,
     /// Claims coordinates or round trips that are not its own.
     LieCoordinates,
+    /// Passes every packet on again, `delays` later.
+    Replay,
+    /// Withholds one voice.
+    DropVoice,
+    /// Sends a neighbour `floods` messages a second.
+    Flood,
+    /// Tells old room states, beacons and keys again and again.
+    StaleState,
+    /// Sends messages and packets without a meaning.
+    Garbage,
 }
 
 /// What `lie-coordinates` claims.
@@ -46,12 +59,14 @@ pub enum Coordinates {
 pub struct Adversaries {
     /// Share of capable relays that are hostile; the host and speakers never are. Default 0 %.
     pub share: Share,
-    /// What they do, each one of these. Default all five.
+    /// What they do, each one of these. Default the first five, which all strategies know.
     pub kinds: Vec<Kind>,
     /// Share of packets that `drop` withholds. Default 50 %.
     pub drops: Share,
     /// How late `delay` forwards, and `lie-coordinates` answers under `disorder`. Default 300 ms.
     pub delays: Time,
+    /// Messages a second that `flood` sends. Default 1,000.
+    pub floods: u32,
     /// How many times its slots `lie-capacity` claims. Default 4.
     pub capacity_times: f64,
     /// What `lie-coordinates` claims. Default `attract`.
@@ -65,6 +80,7 @@ impl Default for Adversaries {
             kinds: vec![Kind::Drop, Kind::Delay, Kind::Forge, Kind::LieCapacity, Kind::LieCoordinates],
             drops: Share(0.5),
             delays: Time(300_000),
+            floods: 1000,
             capacity_times: 4.0,
             coordinates: Coordinates::default(),
         }
@@ -86,6 +102,11 @@ impl Adversaries {
                 Coordinates::Attract => CoordinateLie::Attract,
                 Coordinates::Disorder => CoordinateLie::Disorder { late_us: self.delays.0 },
             }),
+            Kind::Replay => Hostile::Twist(Behaviour::Replay { after: Duration::from_micros(self.delays.0) }),
+            Kind::DropVoice => Hostile::Twist(Behaviour::DropVoice),
+            Kind::Flood => Hostile::Twist(Behaviour::Flood { per_second: self.floods }),
+            Kind::StaleState => Hostile::Twist(Behaviour::StaleState),
+            Kind::Garbage => Hostile::Twist(Behaviour::Garbage),
         })
     }
 }

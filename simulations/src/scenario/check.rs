@@ -193,6 +193,7 @@ fn adversaries(scenario: &Scenario) -> Checked {
     let does_something = adversaries.share.0 == 0.0 || !adversaries.kinds.is_empty();
     rule(does_something, "adversaries.kinds", || "name at least one kind, or set the share to 0%".to_owned())?;
     time(adversaries.delays, Time(0), Time(60_000_000), "adversaries.delays")?;
+    number(f64::from(adversaries.floods), 1.0, 100_000.0, "adversaries.floods")?;
     number(adversaries.capacity_times, 1.0, 100.0, "adversaries.capacity-times")
 }
 

@@ -19,7 +19,12 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("treehouse-room", &["treehouse-wire", "treehouse-invite"]),
     ("treehouse-audio", &["treehouse-wire"]),
     ("treehouse-net", &["treehouse-wire", "treehouse-invite", "treehouse-room"]),
-    ("treehouse-sim", &["treehouse-wire", "treehouse-invite", "treehouse-room"]),
+    // Its own tests have it with the feature that only they need.
+    (
+        "treehouse-hostile",
+        &["treehouse-wire", "treehouse-invite", "treehouse-room", "treehouse-net", "treehouse-hostile"],
+    ),
+    ("treehouse-sim", &["treehouse-wire", "treehouse-invite", "treehouse-room", "treehouse-hostile"]),
     ("treehouse", &["treehouse-wire", "treehouse-invite", "treehouse-room", "treehouse-audio", "treehouse-net"]),
 ];
 /// Packages that nothing depends on, so that they may use every crate.

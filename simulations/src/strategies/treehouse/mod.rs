@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use treehouse_hostile::Twist;
 use treehouse_invite::Invite;
 use treehouse_room::{Cheap, Command, HostConfig, Input, Instant, JoinConfig, Pool, Room, Upstream};
 use treehouse_wire::{Address, Bytes, Contact, Control, Header, List, NodeId, Suite, UnixSeconds, VoiceId};
@@ -24,6 +25,7 @@ use treehouse_wire::{Address, Bytes, Contact, Control, Header, List, NodeId, Sui
 use crate::{
     engine::Net,
     plan::{Hostile, NodeIx, Plan},
+    random::mix,
     strategy::{Frame, Place, Strategy},
 };
 use keys::WALL;
@@ -141,6 +143,9 @@ struct Member<S: Suite> {
     measured: Vec<NodeIx>,
     measured_until_us: u64,
     voice: Option<Box<Voice>>,
+    /// What stands between its room and the network, and when that acts of its own accord.
+    twist: Option<Box<Twist>>,
+    twist_us: Option<u64>,
 }
 
 /// All nodes of a run.
@@ -207,6 +212,8 @@ pub enum Timer {
     },
     /// Whether those whom the host has put out are kept out by now.
     Kicks,
+    /// A hostile node acts of its own accord at this time.
+    Twist(u64),
 }
 
 impl Treehouse<Cheap> {
@@ -283,6 +290,12 @@ impl<S: Suite> Treehouse<S> {
         let id = room.node();
         self.index.insert(id, node);
         let voice = self.member_mut(node).and_then(|member| member.voice.take());
+        let twist = match net.plan().nodes[node.index()].hostile {
+            Some(Hostile::Twist(behaviour)) => {
+                Some(Twist::new(behaviour, now, mix(net.plan().seed ^ u64::from(node.0).rotate_left(32))))
+            }
+            _ => None,
+        };
         self.members[node.index()] = Some(Member {
             id,
             room: Some(Box::new(room)),
@@ -298,6 +311,8 @@ impl<S: Suite> Treehouse<S> {
             measured: Vec::new(),
             measured_until_us: 0,
             voice,
+            twist: twist.map(Box::new),
+            twist_us: None,
         });
         self.input(net, node, Input::Listening(listening));
     }
@@ -477,6 +492,7 @@ impl<S: Suite> Strategy for Treehouse<S> {
             Timer::Pong { to, nonce } => self.send(net, node, to, Control::Pong { nonce }.to_bytes()),
             Timer::Silent { peer, idle } => self.silent(net, node, peer, idle),
             Timer::Kicks => self.see_kicks(net),
+            Timer::Twist(at_us) => self.act(net, node, at_us),
             Timer::Retry => {
                 let attempt = self.member(node).map_or(0, |member| member.attempts + 1);
                 self.enter(net, node, attempt);

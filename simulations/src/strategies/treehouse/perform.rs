@@ -1,5 +1,6 @@
 //! What a room asks for, done in the simulated network, and what happens there, told to the room.
 
+use treehouse_hostile::forge;
 use treehouse_room::{Event, Input, Instant, Output, PlayFrame, Room, RoomError};
 use treehouse_wire::{Address, Bytes, CaptureTime, FrameNumber, Level, NodeId, Packet, Suite, units::FRAME_SAMPLES};
 
@@ -107,8 +108,11 @@ impl<S: Suite> Treehouse<S> {
 
     fn drain(&mut self, net: &mut Net<Self>, node: NodeIx) {
         while let Some(output) = self.room_mut(node).and_then(Room::poll_output) {
-            self.perform(net, node, output);
+            if let Some(output) = self.instead_of(net, node, output) {
+                self.perform(net, node, output);
+            }
         }
+        self.arm_twist(net, node);
         if net.wants_feeds() {
             self.see_place(net, node);
         }
@@ -118,6 +122,39 @@ impl<S: Suite> Treehouse<S> {
             member.wake_us = Some(at_us);
             net.timer(node, at_us, Timer::Wake(at_us));
         }
+    }
+
+    /// What a hostile node does in place of what its room wants; an honest one does that.
+    fn instead_of(&mut self, net: &Net<Self>, node: NodeIx, output: Output) -> Option<Output> {
+        let now = Instant::from_micros(net.now_us());
+        match self.member_mut(node).and_then(|member| member.twist.as_deref_mut()) {
+            Some(twist) => twist.instead_of(now, output),
+            None => Some(output),
+        }
+    }
+
+    fn arm_twist(&mut self, net: &mut Net<Self>, node: NodeIx) {
+        let Some(member) = self.member_mut(node) else { return };
+        let due = member.twist.as_ref().and_then(|twist| twist.poll_timeout()).map(|at| at.as_micros());
+        if let Some(at_us) = due.filter(|at_us| member.twist_us.is_none_or(|armed_us| armed_us > *at_us)) {
+            member.twist_us = Some(at_us);
+            net.timer(node, at_us, Timer::Twist(at_us));
+        }
+    }
+
+    /// A hostile node does something that its room did not ask for.
+    pub(super) fn act(&mut self, net: &mut Net<Self>, node: NodeIx, at_us: u64) {
+        let now = Instant::from_micros(net.now_us());
+        let Some(member) = self.member_mut(node).filter(|member| member.twist_us == Some(at_us)) else { return };
+        member.twist_us = None;
+        if member.room.is_none() {
+            return;
+        }
+        while let Some(output) = self.member_mut(node).and_then(|member| member.twist.as_deref_mut()?.poll_output(now))
+        {
+            self.perform(net, node, output);
+        }
+        self.arm_twist(net, node);
     }
 
     fn perform(&mut self, net: &mut Net<Self>, node: NodeIx, output: Output) {
@@ -199,12 +236,7 @@ impl<S: Suite> Treehouse<S> {
         if !forges || self.turns.contains_key(&node) {
             return packet;
         }
-        let mut bytes = packet.to_vec();
-        let middle = bytes.len() / 2;
-        if let Some(byte) = bytes.get_mut(middle) {
-            *byte ^= 1;
-        }
-        bytes.into()
+        forge(&packet)
     }
 
     /// What the host sends on is for everybody; it may have kept it back before.
