@@ -182,7 +182,17 @@ impl<S: Suite> Room<S> {
             return;
         }
         // A late answer to a request that was given up: say so, or the parent keeps a slot for it.
-        let Some(feed) = self.feeds.get_mut(&from) else { return self.end_feeds(from) };
+        if self.feeds.get(&from).is_none() {
+            return self.end_feeds(from);
+        }
+        // Both have asked each other, and both have granted: the one that comes first in the order feeds the other.
+        if self.children.contains(&from) {
+            if (self.rank, self.me) < (tick.rank, from) {
+                return self.feed_declined(from);
+            }
+            self.child_gone(from);
+        }
+        let Some(feed) = self.feeds.get_mut(&from) else { return };
         if feed.phase != Phase::Live {
             feed.phase = Phase::Live;
             feed.since = now;

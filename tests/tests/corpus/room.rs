@@ -139,6 +139,17 @@ fn feeds() -> Vec<Seed> {
         seed("wrongly-bound-certificate-shown", relay(&[subscribe(3, 4, 0)]), "3 declined NotCertified"),
         seed("wrongly-bound-certificate-of-another-room", relay(&[subscribe(3, SELF, 3)]), "3 declined NotCertified"),
         seed("a-parent-asks-its-child", relay(&[subscribe(1, SELF, 0)]), "1 declined Order"),
+        // Found by fuzzing: of those that it feeds the first was asked for a standby before, and grants it.
+        seed(
+            "a-child-that-was-asked-grants-it",
+            relay(&[
+                subscribe(2, SELF, 0),
+                subscribe(3, SELF, 0),
+                subscribe(4, SELF, 0),
+                [up(5), say(0x80, SUBSCRIBED, &[SELF, 0, 0, 0, 0, SELF, 1, 0])].concat(),
+            ]),
+            "",
+        ),
     ]
 }
 
