@@ -165,7 +165,9 @@ fn a_host_that_dies_silences_nobody() {
         let audience = audience(&world);
         members += audience.len();
         let heard_all = |ix: &&Ix| heard(&world, **ix, from.after(SECOND)).is_superset(&chosen);
-        deaf += audience.len() - audience.iter().filter(heard_all).count();
+        let here = audience.len() - audience.iter().filter(heard_all).count();
+        assert!(seed != 38 || here == 0, "in this room all have a standby, and {here} missed some");
+        deaf += here;
         // With nobody to choose, all may be heard.
         world.run_for(4 * SECOND);
         let from = world.now;
@@ -173,7 +175,7 @@ fn a_host_that_dies_silences_nobody() {
         cut += audience.into_iter().filter(|ix| heard(&world, *ix, from) != SPEAKERS.into()).count();
     }
     println!("{deaf} of {members} missed some, {cut} still six seconds later");
-    assert!(deaf <= 8 && cut <= 2, "{deaf} of {members} in twelve rooms missed some, {cut} still six seconds later");
+    assert!(deaf <= 7 && cut <= 1, "{deaf} of {members} in twelve rooms missed some, {cut} still six seconds later");
 }
 
 #[test]

@@ -236,7 +236,9 @@ fn the_room_goes_on_when_the_host_dies() {
         world.run_for(SECOND);
         let audience: Vec<Ix> = world.inside().into_iter().filter(|ix| *ix != 1).collect();
         members += audience.len();
-        deaf += audience.iter().filter(|ix| !world.missing(1, **ix, from, to).is_empty()).count();
+        let here = audience.iter().filter(|ix| !world.missing(1, **ix, from, to).is_empty()).count();
+        assert!(seed != 14 || here == 0, "in this room all have a standby, and {here} missed some");
+        deaf += here;
         let from = world.now;
         world.run_for(2 * SECOND);
         let to = world.now;
@@ -244,7 +246,7 @@ fn the_room_goes_on_when_the_host_dies() {
         cut += audience.iter().filter(|ix| !world.missing(1, **ix, from, to).is_empty()).count();
     }
     println!("{deaf} of {members} missed some, {cut} still five seconds later");
-    assert!(deaf <= 3 && cut <= 2, "{deaf} of {members} in ten rooms missed some, {cut} still five seconds later");
+    assert!(deaf <= 2 && cut == 0, "{deaf} of {members} in ten rooms missed some, {cut} still five seconds later");
 }
 
 #[test]
