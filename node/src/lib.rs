@@ -4,7 +4,7 @@
 //! * [`identity`]: the key that is this node's name, in a file; [`peer`]: how it is written.
 //! * [`host`], [`join`]: how a room is opened and entered; [`session`]: one node in it, from its start to its end.
 //! * [`events`]: what a node tells a program; [`view`], [`terminal`]: what it shows to a person.
-//! * [`invite`]: how invites are made, narrowed, revoked and listed; [`inspect`]: what one says; [`qr`]: how it looks.
+//! * [`invite`]: how invites are made, narrowed, revoked and listed; [`mod@inspect`]: what one says; [`qr`]: how it looks.
 //! * [`store`]: what is kept beside the identity; [`control`]: how a command talks to a running node; [`private`]: secret files.
 //! * [`demo`]: a whole room of real processes on one machine, checked frame by frame.
 //! * [`framelog`], [`stats`], [`clock`], [`output`], [`duration`], [`process`]: what these are made of.

@@ -3,7 +3,7 @@
 //! A hostile node is a [`Room`](treehouse_room::Room) like any other, that knows all and is a member in good standing, and a [`Twist`]
 //! between it and the network, which does something else than the room asks for. So it is placed, gets children and answers as an honest
 //! node does, until it misbehaves. The twist knows neither sockets nor clocks: the simulator drives it in virtual time, and with the
-//! feature `node` [`run`] drives it over libp2p.
+//! feature `node` `run` drives it over libp2p.
 
 mod behaviour;
 #[cfg(feature = "node")]
