@@ -8,13 +8,12 @@
 use std::sync::Arc;
 
 use treehouse_sim::{
-    engine::Engine,
     measure::Outcome,
     results::{Meta, Summary},
     scenario::Scenario,
     strategies::{
         self,
-        treehouse::{Settings, Treehouse},
+        treehouse::{Settings, Sound},
     },
 };
 
@@ -55,9 +54,9 @@ fn assert_near(what: &str, packets: f64, flow: f64, share: f64) {
 fn sound_as_spans_is_sound_as_packets_over_the_same_tree() {
     for seed in 1..=3 {
         let plan = Arc::new(evening(60).plan(seed).expect("the plan can be drawn"));
-        let mut engine = Engine::new(plan, |plan| Treehouse::new(plan, Settings::default())).with_spans();
-        while engine.run_until(engine.net().now_us() + 1_000_000) {}
-        let (packets, spans) = engine.finish_both();
+        let mut run = strategies::treehouse::start(plan, Settings::default(), Sound::Both);
+        while run.run_until(run.now_us() + 1_000_000) {}
+        let (packets, spans) = run.finish_both();
         for ((share, packets), spans) in QUANTILES.iter().zip(delays_ms(&packets)).zip(delays_ms(&spans)) {
             assert_near(&format!("seed {seed}, delay at {share}, ms"), packets, spans, 0.03);
         }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use support::{Everywhere, plan};
 use treehouse_sim::{
-    engine::Engine,
+    engine::Run,
     measure::{NodeRow, Outcome},
     network::Loss,
     plan::{Departure, Hostile, Incident, NodeIx, Plan},
     results,
     strategies::{
         self, Name, Settings,
-        treehouse::{self, Protection, Treehouse},
+        treehouse::{self, Protection, Sound},
     },
 };
 
@@ -34,9 +34,9 @@ fn room(members: u32, way_us: u64, duration_us: u64) -> Plan {
     plan
 }
 
-fn start(plan: &Arc<Plan>, protection: Protection) -> Engine<Treehouse> {
+fn start(plan: &Arc<Plan>, protection: Protection) -> Box<dyn Run> {
     let settings = treehouse::Settings { protection, ..treehouse::Settings::default() };
-    Engine::new(Arc::clone(plan), |plan| Treehouse::new(plan, settings)).in_flow()
+    treehouse::start(Arc::clone(plan), settings, Sound::Spans)
 }
 
 fn run(plan: Plan, protection: Protection) -> Outcome {

@@ -7,16 +7,14 @@ mod support;
 use std::sync::Arc;
 
 use support::{Everywhere, plan};
-use treehouse_room::Cheap;
 use treehouse_sim::{
-    engine::Engine,
+    engine::{Engine, Run},
     measure::{Outage, Outcome},
     network::Delay,
     plan::{Departure, Hostile, NodeIx, Plan, Spurt},
     results,
     scenario::Scenario,
-    strategies::treehouse::{Protection, Settings, Treehouse},
-    strategy::Strategy,
+    strategies::treehouse::{self, Protection, Settings, Sound, Treehouse},
 };
 use treehouse_wire::{Shipped, Suite};
 
@@ -61,8 +59,8 @@ fn busy_room(duration_us: u64) -> Plan {
     plan
 }
 
-fn start(plan: &Arc<Plan>, protection: Protection) -> Engine<Treehouse> {
-    Engine::new(Arc::clone(plan), |plan| Treehouse::new(plan, Settings { protection, ..Settings::default() }))
+fn start(plan: &Arc<Plan>, protection: Protection) -> Box<dyn Run> {
+    treehouse::start(Arc::clone(plan), Settings { protection, ..Settings::default() }, Sound::Packets)
 }
 
 fn run(plan: Plan, protection: Protection) -> Outcome {
@@ -138,22 +136,23 @@ fn same_key(seed: &[u8; 32]) -> [u8; 32] {
 }
 
 /// What a run comes to, and everyone's parent, standby and depth after each second.
-fn watch<S: Suite>(plan: &Arc<Plan>, suite: S, seeds: fn(&[u8; 32]) -> [u8; 32]) -> (Vec<String>, Outcome) {
-    let settings = Settings { protection: Protection::Relays, ..Settings::default() };
-    let mut engine = Engine::new(Arc::clone(plan), |plan| Treehouse::with_suite(plan, settings, suite, seeds));
+fn watch(members: usize, mut run: Box<dyn Run>) -> (Vec<String>, Outcome) {
     let mut topology = Vec::new();
-    while engine.run_until(engine.net().now_us() + SECOND_US) {
-        let places = (0..plan.nodes.len() as u32).map(|node| engine.strategy().place(NodeIx(node)));
+    while run.run_until(run.now_us() + SECOND_US) {
+        let places = (0..members as u32).map(|node| run.place(NodeIx(node)));
         topology.push(format!("{:?}", places.collect::<Vec<_>>()));
     }
-    (topology, engine.finish())
+    (topology, run.finish())
 }
 
 #[test]
 fn the_real_suite_gives_the_same_tree_and_the_same_deliveries_as_the_cheap_one() {
     let plan = Arc::new(busy_room(40 * SECOND_US));
-    let (cheap_tree, cheap) = watch(&plan, Cheap, same_key);
-    let (real_tree, real) = watch(&plan, Shipped, |seed| *seed);
+    let (settings, members) = (Settings { protection: Protection::Relays, ..Settings::default() }, plan.nodes.len());
+    let cheap = treehouse::start_with_seeds(Arc::clone(&plan), settings, Sound::Packets, same_key);
+    let (cheap_tree, cheap) = watch(members, cheap);
+    let real = Engine::new(plan, |plan| Treehouse::with_suite(plan, settings, Shipped, |seed| *seed));
+    let (real_tree, real) = watch(members, Box::new(real));
     for (second, (cheap, real)) in cheap_tree.iter().zip(&real_tree).enumerate() {
         assert_eq!(cheap, real, "after {second} s");
     }
@@ -172,7 +171,7 @@ fn of_those_whose_relays_die_together_nearly_all_hear_again_within_two_seconds()
     for seed in 1..=2 {
         let sets = [("duration".to_owned(), "90s".to_owned())];
         let plan = Scenario::load("mass-failure", &sets).expect("it is shipped").plan(seed).expect("it can be drawn");
-        let outcome = Engine::new(Arc::new(plan), |plan| Treehouse::new(plan, Settings::default())).run();
+        let outcome = treehouse::start(Arc::new(plan), Settings::default(), Sound::Packets).run();
         let begins_us = |of: &&Outage| of.at_us.saturating_sub(of.length_us);
         let cut = outcome.outages.iter().filter(|of| (died_us..died_us + SECOND_US).contains(&begins_us(of)));
         let cut: Vec<u64> = cut.map(|of| of.length_us).collect();

@@ -5,6 +5,7 @@
 //! A lost packet of a stream comes when it was recovered; a lost datagram never.
 
 mod net;
+mod run;
 mod sound;
 
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use crate::{
     random::{Rng, Stream},
     strategy::{Frame, Packet, Strategy},
 };
+
+pub use run::Run;
 
 /// A polite member may take this long to go.
 pub const LINGER_US: u64 = 3_000_000;

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{engine::Engine, measure::Outcome, plan::Plan, strategy::Strategy};
+use crate::{
+    engine::{Engine, Run},
+    measure::Outcome,
+    plan::Plan,
+};
 
 pub mod gossipsub;
 pub mod hyparview;
@@ -88,6 +92,37 @@ pub struct Progress {
     pub events: u64,
 }
 
+/// Starts a strategy in packet mode.
+pub fn start_packets(name: Name, settings: &Settings, plan: Arc<Plan>) -> Box<dyn Run> {
+    match name {
+        Name::Star => Box::new(Engine::new(star::with_server(plan), |_| star::Star::default())),
+        Name::Treehouse => treehouse::start(plan, settings.treehouse, treehouse::Sound::Packets),
+        Name::GossipSub => Box::new(Engine::new(plan, |plan| gossipsub::GossipSub::new(plan, &settings.gossipsub))),
+        Name::Plumtree => {
+            let make = |plan: &Arc<Plan>| plumtree::Plumtree::new(plan, settings.plumtree, settings.hyparview);
+            Box::new(Engine::new(plan, make))
+        }
+        Name::SplitStream => {
+            Box::new(Engine::new(plan, |plan| splitstream::SplitStream::new(plan, settings.splitstream)))
+        }
+        Name::RandomTree => Box::new(Engine::new(plan, |plan| random_tree::RandomTree::new(plan))),
+    }
+}
+
+/// Starts a strategy in flow mode.
+///
+/// # Errors
+/// A sentence where the strategy, or what the plan asks for, exists in packet mode only.
+pub fn start_flow(name: Name, settings: &Settings, plan: Arc<Plan>) -> Result<Box<dyn Run>, NotInFlow> {
+    flow_can(&plan)?;
+    match name {
+        Name::Treehouse => Ok(treehouse::start(plan, settings.treehouse, treehouse::Sound::Spans)),
+        Name::RandomTree => Ok(Box::new(Engine::new(plan, |plan| random_tree::RandomTree::new(plan)).in_flow())),
+        Name::Star => Ok(Box::new(Engine::new(star::with_server(plan), |_| star::Star::default()).in_flow())),
+        Name::GossipSub | Name::Plumtree | Name::SplitStream => Err(NotInFlow(NO_TREE)),
+    }
+}
+
 /// Runs a strategy in packet mode. `watch` is told of each simulated second; the run ends early where it answers false.
 pub fn run_packets(
     name: Name,
@@ -95,19 +130,8 @@ pub fn run_packets(
     plan: Arc<Plan>,
     watch: &mut dyn FnMut(Progress) -> bool,
 ) -> Outcome {
-    match name {
-        Name::Star => drive(Engine::new(star::with_server(plan), |_| star::Star::default()), watch),
-        Name::Treehouse => drive(Engine::new(plan, |plan| treehouse::Treehouse::new(plan, settings.treehouse)), watch),
-        Name::GossipSub => drive(Engine::new(plan, |plan| gossipsub::GossipSub::new(plan, &settings.gossipsub)), watch),
-        Name::Plumtree => {
-            let make = |plan: &Arc<Plan>| plumtree::Plumtree::new(plan, settings.plumtree, settings.hyparview);
-            drive(Engine::new(plan, make), watch)
-        }
-        Name::SplitStream => {
-            drive(Engine::new(plan, |plan| splitstream::SplitStream::new(plan, settings.splitstream)), watch)
-        }
-        Name::RandomTree => drive(Engine::new(plan, |plan| random_tree::RandomTree::new(plan)), watch),
-    }
+    let duration_us = plan.duration_us;
+    drive(start_packets(name, settings, plan), duration_us, watch)
 }
 
 /// Runs a strategy in flow mode, as [`run_packets`] does in packet mode.
@@ -120,19 +144,8 @@ pub fn run_flow(
     plan: Arc<Plan>,
     watch: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Outcome, NotInFlow> {
-    flow_can(&plan)?;
-    match name {
-        Name::Treehouse => {
-            let make = |plan: &Arc<Plan>| treehouse::Treehouse::new(plan, settings.treehouse);
-            Ok(drive(Engine::new(plan, make).in_flow(), watch))
-        }
-        Name::RandomTree => Ok(drive(Engine::new(plan, |plan| random_tree::RandomTree::new(plan)).in_flow(), watch)),
-        Name::Star => {
-            let engine = Engine::new(star::with_server(plan), |_| star::Star::default()).in_flow();
-            Ok(drive(engine, watch))
-        }
-        Name::GossipSub | Name::Plumtree | Name::SplitStream => Err(NotInFlow(NO_TREE)),
-    }
+    let duration_us = plan.duration_us;
+    Ok(drive(start_flow(name, settings, plan)?, duration_us, watch))
 }
 
 /// Something that exists in packet mode only.
@@ -155,13 +168,11 @@ fn flow_can(plan: &Plan) -> Result<(), NotInFlow> {
     Ok(())
 }
 
-fn drive<S: Strategy>(mut engine: Engine<S>, watch: &mut dyn FnMut(Progress) -> bool) -> Outcome {
-    let duration_us = engine.net().plan().duration_us;
+fn drive(mut run: Box<dyn Run>, duration_us: u64, watch: &mut dyn FnMut(Progress) -> bool) -> Outcome {
     loop {
-        let goes_on = engine.run_until(engine.net().now_us() + 1_000_000);
-        let progress = Progress { now_us: engine.net().now_us(), duration_us, events: engine.events() };
-        if !watch(progress) || !goes_on {
-            return engine.finish();
+        let goes_on = run.run_until(run.now_us() + 1_000_000);
+        if !watch(Progress { now_us: run.now_us(), duration_us, events: run.events() }) || !goes_on {
+            return run.finish();
         }
     }
 }

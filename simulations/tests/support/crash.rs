@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use treehouse_sim::{
-    engine::Engine,
+    engine::Run,
     measure::Outcome,
     plan::{Departure, NodeIx, Plan},
-    strategies::treehouse::Treehouse,
-    strategy::Strategy,
 };
 
 const SECOND_US: u64 = 1_000_000;
 
 /// Runs a room of a hundred until its busiest relay is killed, and on to the end.
-pub fn kill_a_relay(plan: impl Fn() -> Plan, start: impl Fn(&Arc<Plan>) -> Engine<Treehouse>) -> (NodeIx, Outcome) {
-    let mut engine = start(&Arc::new(plan()));
-    engine.run_until(33 * SECOND_US);
-    let parent = |node: u32| engine.strategy().place(NodeIx(node)).parent;
+pub fn kill_a_relay(plan: impl Fn() -> Plan, start: impl Fn(&Arc<Plan>) -> Box<dyn Run>) -> (NodeIx, Outcome) {
+    let mut run = start(&Arc::new(plan()));
+    run.run_until(33 * SECOND_US);
+    let parent = |node: u32| run.place(NodeIx(node)).parent;
     let children = |relay: u32| (1..100).filter(|node| parent(*node) == Some(NodeIx(relay))).count();
     let relay = NodeIx((1..100).max_by_key(|relay| children(*relay)).expect("there are members"));
     assert!(children(relay.0) >= 2, "{relay:?}");

@@ -23,7 +23,7 @@ use treehouse_room::{Cheap, Command, HostConfig, Input, Instant, JoinConfig, Poo
 use treehouse_wire::{Address, Bytes, Contact, Control, Header, List, NodeId, Suite, UnixSeconds, VoiceId};
 
 use crate::{
-    engine::Net,
+    engine::{Engine, Net, Run},
     plan::{Hostile, NodeIx, Plan},
     random::mix,
     strategy::{Frame, Place, Strategy},
@@ -216,15 +216,34 @@ pub enum Timer {
     Twist(u64),
 }
 
-impl Treehouse<Cheap> {
-    /// A room with the simulator's suite.
-    pub fn new(plan: &Arc<Plan>, settings: Settings) -> Self {
-        Treehouse::with_suite(plan, settings, Cheap, |seed| *seed)
-    }
+/// How sound is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sound {
+    /// Every packet is sent: packet mode.
+    Packets,
+    /// As spans of time over the tree: flow mode.
+    Spans,
+    /// As packets, and over the same tree as spans beside them.
+    Both,
+}
+
+/// Starts a run with the simulator's suite.
+pub fn start(plan: Arc<Plan>, settings: Settings, sound: Sound) -> Box<dyn Run> {
+    start_with_seeds(plan, settings, sound, |seed| *seed)
+}
+
+/// Starts a run with the simulator's suite and secret keys that `seeds` makes.
+pub fn start_with_seeds(plan: Arc<Plan>, settings: Settings, sound: Sound, seeds: SeedMap) -> Box<dyn Run> {
+    let engine = Engine::new(plan, |plan| Treehouse::with_suite(plan, settings, Cheap, seeds));
+    Box::new(match sound {
+        Sound::Packets => engine,
+        Sound::Spans => engine.in_flow(),
+        Sound::Both => engine.with_spans(),
+    })
 }
 
 impl<S: Suite> Treehouse<S> {
-    /// A room with another suite. `seeds` makes secret keys out of random seeds: two suites whose public keys come out the
+    /// A room with another suite than the simulator's. `seeds` makes secret keys out of random seeds: two suites whose public keys come out the
     /// same give the same run.
     pub fn with_suite(plan: &Arc<Plan>, settings: Settings, suite: S, seeds: SeedMap) -> Self {
         let keys = Keys::new(plan.seed, seeds);
