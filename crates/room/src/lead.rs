@@ -89,6 +89,7 @@ impl<S: Suite> Room<S> {
     /// The leader is gone: the host knows another, and is asked at once where it is linked. Those below hear of it, or each
     /// would find out when it needs the leader, and send joiners there until then.
     pub(crate) fn leave_leader(&mut self) {
+        self.host_link.stray = true;
         self.pass_on_gone();
         self.go_by_host();
         if self.is_in() && self.links.is_up(&self.host) {
@@ -237,6 +238,9 @@ impl<S: Suite> Room<S> {
 
     /// The one that was asked sends this node on.
     pub(crate) fn redirected(&mut self, from: NodeId, leaders: List<Contact, LEADERS_MAX>, direct: bool) {
+        if self.told_whom_to_ask(from, &leaders) {
+            return;
+        }
         if from != self.registry() || self.is_host() {
             return self.not_my_leader(from);
         }
@@ -317,6 +321,38 @@ impl<S: Suite> Room<S> {
         for child in self.children.with_purpose(|purpose| purpose == Purpose::Primary) {
             self.send(child, &message);
         }
+    }
+
+    /// A leader has taken this member in. Those below that were left by the same one need not ask the host, each for itself, which.
+    pub(crate) fn taken_in(&mut self) {
+        if core::mem::take(&mut self.host_link.stray) && self.has_hub() {
+            self.pass_on_whom_to_ask();
+        }
+    }
+
+    fn pass_on_whom_to_ask(&mut self) {
+        let message = Control::Redirect { leaders: List::truncated([self.leader_contact()]), direct: false };
+        for child in self.children.with_purpose(|purpose| purpose == Purpose::Primary) {
+            self.send(child, &message);
+        }
+    }
+
+    /// A parent says whom to ask instead of the leader that is gone; false where this is no such word. The one that is named is
+    /// believed no more than one that a redirect names: it has to show its lease before it is this member's leader.
+    fn told_whom_to_ask(&mut self, from: NodeId, leaders: &[Contact]) -> bool {
+        let parent = self.feeds.get(&from).is_some_and(|feed| feed.is_live() && feed.aim == Aim::Primary);
+        if !parent || from == self.registry() {
+            return false;
+        }
+        let (me, now) = (self.me, self.now);
+        let fits = |of: &&Contact| of.node != me && !self.links.is_shunned(&of.node, now) && !self.is_lost(&of.node);
+        let busy = self.has_hub() || self.host_link.asked.is_some() || self.host_link.entry.is_some();
+        if let Some(leader) = leaders.first().filter(fits).filter(|_| self.host_link.stray && !busy) {
+            self.follow_leader(leader.clone(), self.host_contact());
+            self.host_link.closed = !self.links.is_up(&self.registry());
+            self.pass_on_whom_to_ask();
+        }
+        true
     }
 
     fn pass_on_gone(&mut self) {

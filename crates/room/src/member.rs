@@ -35,6 +35,8 @@ const NEWCOMER: Duration = Duration::from_secs(5);
 /// How often the host is told whom this member is fed by, without a change: by a link to it, and up the tree.
 const STATUS: Duration = Duration::from_secs(5);
 const STATUS_IN_TREE: Duration = Duration::from_secs(60);
+/// The same for a hub: there may be a thousand of them.
+const STATUS_OF_HUB: Duration = Duration::from_secs(30);
 /// Rooms up to this size keep the links of all members to the host; in larger ones they close after admission.
 const LINKS_KEPT: u32 = 64;
 /// The link to the host is kept for this long after the host was asked for something.
@@ -75,6 +77,8 @@ pub(crate) struct HostLink {
     pub(crate) direct: bool,
     /// It has had a hub for a leader: one that led it before may still answer.
     pub(crate) led_by_hub: bool,
+    /// Its leader is gone, and no other has taken it in yet: no registry waits to hear of it.
+    pub(crate) stray: bool,
     /// It has had its hand up: the registry may not know yet that it is down.
     pub(crate) raised: bool,
     /// The leader has called it for a better place.
@@ -90,6 +94,7 @@ impl HostLink {
             entry: None,
             direct: false,
             led_by_hub: false,
+            stray: false,
             raised: false,
             paged: false,
             admitted: None,
@@ -205,6 +210,8 @@ impl<S: Suite> Room<S> {
         self.admitted_with(admitted.epoch, admitted.key);
         self.timers.disarm(Timer::Admission);
         self.status_due = true;
+        self.hub_stands_anew();
+        self.taken_in();
         if !first {
             if self.host_link.raised {
                 self.send_hand();
@@ -423,8 +430,20 @@ impl<S: Suite> Room<S> {
 
     /// When the registry is told again although nothing has changed.
     pub(crate) fn status_due_at(&self) -> Instant {
-        let pause = if self.links.is_up(&self.registry()) { STATUS } else { STATUS_IN_TREE };
+        let pause = match (self.links.is_up(&self.registry()), &self.region) {
+            (true, None) => STATUS,
+            (true, Some(_)) => STATUS_OF_HUB,
+            (false, _) => STATUS_IN_TREE,
+        };
         self.host_link.status_at.after(pause)
+    }
+
+    /// Whether what goes up the tree from here comes by a registry that knows this member. Else it ends at the host, unread.
+    pub(crate) fn is_heard_above(&self) -> bool {
+        let registry = self.registry();
+        let by_registry =
+            registry == self.host || self.feeds.upstream().is_some_and(|feed| feed.path.contains(&registry.tag()));
+        by_registry && !self.host_link.stray
     }
 
     /// Whether the room is so small that all keep their links to the host.
@@ -447,7 +466,11 @@ impl<S: Suite> Room<S> {
             return;
         }
         self.status_due = false;
-        self.host_link.status_at = self.now;
+        let again = self.now >= self.status_due_at();
+        if !linked && !self.is_heard_above() || self.host_link.stray {
+            self.host_link.status_at = self.now;
+            return;
+        }
         let count = |purpose| u8::try_from(self.children.with_purpose(|of| of == purpose).len()).unwrap_or(u8::MAX);
         let status = Status {
             parent: self.feeds.parent().map(|feed| feed.node().tag()),
@@ -459,6 +482,10 @@ impl<S: Suite> Room<S> {
             position: self.coordinate.is_known().then(|| self.coordinate.to_wire()),
             delay_ms: self.delay_ms(),
         };
+        if !again && !self.hub_stands_elsewhere(&status) {
+            return;
+        }
+        self.host_link.status_at = self.now;
         if linked {
             self.send(self.registry(), &Control::Status(status));
         } else {

@@ -1,5 +1,6 @@
 //! Admission under attack: what a stranger can cost a host.
 
+#[path = "rooms/support/mod.rs"]
 mod support;
 
 use std::{alloc::System, time::Duration};

@@ -4,6 +4,7 @@
 //! allocator has handed out and not got back when all but the listeners are dropped is theirs; the vector that holds them
 //! is counted too, so `size_of` is included, and so is what they share: the invite, and by a [`Pool`] the room state.
 
+#[path = "rooms/support/mod.rs"]
 mod support;
 
 use std::time::Duration;

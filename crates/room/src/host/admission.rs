@@ -181,10 +181,12 @@ impl<S: Suite> Room<S> {
             return self.welcome(from, profile, role, admission, lineage);
         }
         if !known {
-            // It came without a record: whoever led it before is not to count it any more.
+            // It came without a record: whoever led it before is not to count it any more. Whom a hub has admitted was not the
+            // host's, and most are of hubs that died.
             let gone = Control::Reports(List::truncated([Report::Gone { node: from, polite: true }]));
-            let before = self.hub().map(|hub| hub.before).filter(|before| *before != self.registry());
-            for leader in before.into_iter().chain([self.registry()]) {
+            let host = (shown.lease.is_none()).then_some(self.host);
+            let before = self.hub().map(|hub| hub.before).filter(|before| *before != self.host);
+            for leader in before.into_iter().chain(host) {
                 self.send(leader, &gone);
             }
         }

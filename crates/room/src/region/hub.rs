@@ -9,8 +9,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 use treehouse_invite::{LEASE_SECONDS, Lease, Role};
 use treehouse_wire::{
-    Address, Contact, Control, Lineage, List, NodeId, Suite,
-    control::{HubRow, Statement},
+    Address, Contact, Control, Lineage, List, NodeId, NodeTag, Suite,
+    control::{HubRow, Rank, Statement, Status},
     limits::{ADDRESSES_MAX, HUBS_MAX, LEADERS_MAX},
 };
 
@@ -25,7 +25,9 @@ use crate::{
 const ROWS_MAX: usize = 16;
 /// The host is asked for a lease again after this.
 const ASK_LEASE: Duration = Duration::from_secs(10);
-/// Sums that are about what they were are told after this, and after the other even if nothing changed.
+/// Sums that are news, but for hands, are told after this; those that are about what they were after the next, and after the last
+/// even if nothing changed.
+const TELL_NEWS: Duration = Duration::from_secs(2);
 const TELL_SMALL: Duration = Duration::from_secs(10);
 const TELL: Duration = Duration::from_secs(30);
 
@@ -70,6 +72,8 @@ pub(crate) struct Hub {
     pub(super) flood: bool,
     pub(crate) rows: Vec<HubRow>,
     told: Option<(Sums, Instant)>,
+    /// Where it stood when it last said so.
+    stood: Option<(Option<NodeTag>, Option<NodeTag>, Rank)>,
     asked: Option<Instant>,
 }
 
@@ -173,7 +177,8 @@ impl<S: Suite> Room<S> {
         };
         let Some(hub) = region.hub.as_deref_mut() else { return };
         let pause = |told: &Sums| match sums {
-            sums if sums.tells_news(told) => Duration::ZERO,
+            sums if sums.hands != told.hands => Duration::ZERO,
+            sums if sums.tells_news(told) => TELL_NEWS,
             sums if sums != *told => TELL_SMALL,
             _ => TELL,
         };
@@ -183,6 +188,19 @@ impl<S: Suite> Room<S> {
         hub.told = Some((sums, now));
         let Sums { members, spare, hands } = sums;
         self.send(self.host, &Control::HubStatus { members, spare, hands });
+    }
+
+    /// Whether what a hub says of itself tells where it stands anew: the host has a thousand of them. True for who is no hub.
+    pub(crate) fn hub_stands_elsewhere(&mut self, status: &Status) -> bool {
+        let stands = (status.parent, status.standby, status.rank);
+        self.hub_mut().is_none_or(|hub| hub.stood.replace(stands) != Some(stands))
+    }
+
+    /// Another registry has to be told where this hub stands.
+    pub(crate) fn hub_stands_anew(&mut self) {
+        if let Some(hub) = self.hub_mut() {
+            hub.stood = None;
+        }
     }
 
     /// Says down the tree who leads the region now.
@@ -253,6 +271,7 @@ impl<S: Suite> Room<S> {
             flood: true,
             rows: Vec::new(),
             told: None,
+            stood: None,
             asked: None,
         }));
         self.region = Some(Box::new(region));

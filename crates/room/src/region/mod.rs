@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use treehouse_invite::Role;
 use treehouse_wire::{
-    Lineage, NodeId,
+    Lineage, NodeId, NodeTag,
     control::{Profile, Rank},
 };
 
@@ -60,6 +60,8 @@ pub(crate) struct Region {
     gone_over: Vec<NodeId>,
     /// Members that were handed over of late, and to whom.
     pub(crate) moved: BTreeMap<NodeId, NodeId>,
+    /// Members that are gone, of late: what comes up the tree of them is known here.
+    gone: VecDeque<NodeTag>,
     /// Members with raised hands that are not on stage, the first to raise theirs first; some may be gone.
     pub(crate) hands: VecDeque<NodeId>,
     /// Where the host did not say how well feeds are to be protected.
@@ -102,6 +104,7 @@ impl Region {
             crowd: Crowd::default(),
             gone_over: Vec::new(),
             moved: BTreeMap::new(),
+            gone: VecDeque::new(),
             hands: VecDeque::new(),
             doubts: Doubts::default(),
             next_admission: 1,

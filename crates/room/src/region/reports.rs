@@ -17,6 +17,8 @@ use crate::{
 
 /// Reports that wait to be passed on. Past it the oldest go: a member reports again every minute.
 const WAITING_MAX: usize = 512;
+/// Members that are gone are remembered until so many others are: longer than a report takes.
+const GONE_MAX: usize = 256;
 
 impl<S: Suite> Room<S> {
     pub(crate) fn status_report(&mut self, from: NodeId, status: &Status) {
@@ -37,6 +39,8 @@ impl<S: Suite> Room<S> {
             match report {
                 Report::Status { node, status } if known(node) => self.take_status(*node, status, false),
                 Report::Gone { node, polite } if known(node) => self.member_lost(*node, *polite),
+                // It said goodbye here as well as to its parent.
+                Report::Gone { node, .. } if self.is_gone(node) => {}
                 _ if self.is_host() => {}
                 _ => self.report_up(report.clone()),
             }
@@ -109,11 +113,15 @@ impl<S: Suite> Room<S> {
         waiting.push(report);
     }
 
+    fn is_gone(&self, node: &NodeId) -> bool {
+        self.region.as_ref().is_some_and(|region| region.gone.contains(&node.tag()))
+    }
+
     /// A child is gone; the registry is told, which may be this node.
     pub(crate) fn report_gone(&mut self, node: NodeId, polite: bool) {
         if self.region.as_ref().is_some_and(|region| region.directory.contains(&node)) {
             self.member_lost(node, polite);
-        } else if !self.is_host() {
+        } else if !self.is_host() && self.is_heard_above() {
             self.report_up(Report::Gone { node, polite });
         }
     }
@@ -169,6 +177,10 @@ impl<S: Suite> Room<S> {
         if region.directory.remove(&peer, now).is_none() {
             return;
         }
+        if region.gone.len() >= GONE_MAX {
+            region.gone.pop_front();
+        }
+        region.gone.push_back(peer.tag());
         let staged = self.acting.as_mut().is_some_and(|acting| acting.stage.remove(&peer).is_some());
         if self.is_host() {
             self.event(Event::MemberLeft { peer, polite });

@@ -1,10 +1,8 @@
 //! A relay whose uplink carries less than its user said.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Ix, World};
+use crate::support::{Ix, World};
 use treehouse_room::{Cheap, Event, Input, Protection};
 use treehouse_wire::{NodeId, control::Purpose};
 

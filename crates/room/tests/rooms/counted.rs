@@ -1,10 +1,8 @@
 //! Counted invites: a use is kept before the certificate leaves, on every link of the chain, once for each node.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Ix, WALL, World};
+use crate::support::{Ix, WALL, World};
 use treehouse_invite::{Holder, Invite, Policy, Role, Terms};
 use treehouse_room::{Cheap, Command, Event, Input, JoinFailure, Past, Protection, Redemption};
 use treehouse_wire::{NodeId, Suite, UnixSeconds, control::Refusal};

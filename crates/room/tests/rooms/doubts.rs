@@ -1,10 +1,8 @@
 //! What a registry makes of reports that a member does not work: it asks the member, and believes what it sees.
 
-mod support;
-
 use std::time::Duration;
 
-use support::World;
+use crate::support::World;
 use treehouse_room::{Cheap, Command, Event, Protection};
 use treehouse_wire::{Control, List, NodeId, control::Purpose};
 

@@ -1,10 +1,8 @@
 //! The floor in rooms of forty: at most three voices go down the tree, and what the audience hears of the others.
 
-mod support;
-
 use std::{collections::BTreeSet, time::Duration};
 
-use support::{Ix, World};
+use crate::support::{Ix, World};
 use treehouse_room::{Cheap, Event, Instant, Protection};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,10 +1,8 @@
 //! Members that break the protocol: what they send is refused or dropped, nobody else notices.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Ix, World};
+use crate::support::{Ix, World};
 use treehouse_invite::MediaClaim;
 use treehouse_room::{Cheap, Command, Event, Input, Offence, Protection};
 use treehouse_wire::{

@@ -1,13 +1,11 @@
 //! Regions that hubs lead: who comes where, by whom they are admitted, and what happens when a hub dies.
 
-mod support;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use support::{Ix, World};
+use crate::support::{Ix, World};
 use treehouse_invite::{Certificate, Lease, Role};
 use treehouse_room::{
     Cheap, Command, Config, Event, Input, JoinConfig, JoinFailure, Offence, Output, Protection, Room,
@@ -102,7 +100,7 @@ fn hubs_admit_although_their_clocks_differ_from_the_hosts() {
         let by = inside[world.below(inside.len())];
         let member = world.join_by(by, 6);
         let off = if n % 2 == 0 { 50 } else { -50 };
-        world.input(member, Input::WallClock(UnixSeconds(support::WALL.saturating_add_signed(off))));
+        world.input(member, Input::WallClock(UnixSeconds(crate::support::WALL.saturating_add_signed(off))));
         world.run_for(Duration::from_millis(200));
     }
     world.run_for(15 * SECOND);
@@ -297,6 +295,58 @@ fn only_a_parent_can_say_that_the_leader_is_gone() {
     world.assert_all_hear(0, 3 * SECOND);
 }
 
+/// A region whose hub has died asks other hubs, whom the first of them have found, and what nobody waits for is not sent.
+#[test]
+fn a_parent_says_whom_to_ask_instead_of_a_leader_that_is_gone() {
+    let mut world = regions(120, Protection::Relays, 7);
+    let ids: BTreeMap<NodeId, Ix> = world.inside().into_iter().map(|ix| (world.nodes[ix].id, ix)).collect();
+    let leader = |world: &World<Cheap>, ix: Ix| world.room(ix).view().leader;
+    let of_a_hub = |ix: &Ix| {
+        let view = world.room(*ix).view();
+        let parent = ids[&view.feeds.iter().find(|feed| feed.purpose == Purpose::Primary)?.node];
+        let linked = world.nodes[*ix].links.contains_key(&ids[&view.leader]);
+        let other = world.nodes[*ix].links.keys().copied().find(|peer| *peer != parent)?;
+        (ids[&view.leader] != 0 && view.region.is_none() && !linked && parent != 0).then_some((*ix, parent, other))
+    };
+    let (child, parent, other) = world.inside().iter().find_map(of_a_hub).expect("a member without a link to its hub");
+    let (hub, host) = (leader(&world, child), world.nodes[0].id);
+    let another = *led(&world).keys().find(|ix| **ix != 0 && world.nodes[**ix].id != hub).expect("another hub");
+    let contact =
+        Contact { node: world.nodes[another].id, addresses: List::truncated([World::<Cheap>::address(another)]) };
+    let says = Control::Redirect { leaders: List::truncated([contact]), direct: false };
+    world.slip_control(parent, child, &says);
+    assert_eq!(leader(&world, child), hub, "it has a leader");
+    world.slip_control(parent, child, &Control::LeaderGone(hub));
+    world.slip_control(other, child, &says);
+    assert_eq!(leader(&world, child), host, "only its parent can say so");
+    world.slip_control(parent, child, &says);
+    assert_eq!(leader(&world, child), world.nodes[another].id);
+    assert!(!world.has_event(child, |event| matches!(event, Event::Offence { .. })), "and nobody has done wrong");
+    world.run_for(5 * SECOND);
+    assert!(!world.nodes[child].links.contains_key(&0), "it has nothing to ask of the host");
+    world.assert_all_hear(0, 3 * SECOND);
+    // Once it needs something the hub takes it in, and tells it what it tells its own.
+    world.run_for(240 * SECOND);
+    assert_ne!(leader(&world, child), host);
+}
+
+#[test]
+fn the_host_is_not_told_of_members_that_it_does_not_lead() {
+    let mut world = regions(120, Protection::Relays, 2);
+    world.run_for(10 * SECOND);
+    let (hub, _) = led(&world).into_iter().filter(|(ix, _)| *ix != 0).max_by_key(|(_, of)| *of).expect("a hub");
+    world.reported.clear();
+    world.crash(hub);
+    world.run_for(30 * SECOND);
+    let own: BTreeSet<NodeId> = {
+        let of_host = |ix: &Ix| world.room(*ix).view().leader == world.nodes[0].id;
+        world.inside().into_iter().filter(of_host).map(|ix| world.nodes[ix].id).collect()
+    };
+    let unread = world.reported.iter().filter(|report| !own.contains(&report.node())).count();
+    println!("{unread} of {} reports to the host are of others' members", world.reported.len());
+    assert!(unread <= 6, "{unread} of {}", world.reported.len());
+}
+
 #[test]
 fn a_joiner_is_redirected_three_times_at_most() {
     let mut world = World::new(3, Protection::Off);
@@ -307,7 +357,7 @@ fn a_joiner_is_redirected_three_times_at_most() {
     let invite = invite.with_bootstrap([contact(1)]);
     let config =
         Config { identity_seed: [7; 32], random_seed: [8; 32], name: Name::cleaned("joiner"), children_max: 4 };
-    let mut room = Room::join(world.now, UnixSeconds(support::WALL), Cheap, config, JoinConfig { invite });
+    let mut room = Room::join(world.now, UnixSeconds(crate::support::WALL), Cheap, config, JoinConfig { invite });
     let mut failed = None;
     for hop in 1..=4 {
         assert_eq!(failed, None, "it follows redirect {hop}");
@@ -350,9 +400,9 @@ fn a_certificate_that_a_hub_had_no_right_to_sign_gets_no_feed() {
     world.run_for(SECOND);
     let signer = Cheap.signer(&world.nodes[hub].identity_seed);
     let room = world.room(hub).id();
-    let wall = UnixSeconds(support::WALL);
+    let wall = UnixSeconds(crate::support::WALL);
     let certificate = |role, admission| {
-        let expires = UnixSeconds(support::WALL + 7200);
+        let expires = UnixSeconds(crate::support::WALL + 7200);
         let node = world.nodes[thief].id;
         Certificate { node, role, admission, term: 0, issued: wall, expires, lineage: Lineage::default() }
             .sign(&Cheap, &signer, &room)
@@ -366,7 +416,7 @@ fn a_certificate_that_a_hub_had_no_right_to_sign_gets_no_feed() {
         members_max: 30,
         term: 0,
         not_before: wall,
-        expires: UnixSeconds(support::WALL + 600),
+        expires: UnixSeconds(crate::support::WALL + 600),
     };
     let forged = lease.sign(&Cheap, &signer, &room);
     let genuine = lease.sign(&Cheap, &Cheap.signer(&world.nodes[0].identity_seed), &room);

@@ -1,10 +1,8 @@
 //! Rooms whose regular traffic the driver computes: quiet while nothing changes, the same as others when something does.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Ix, World};
+use crate::support::{Ix, World};
 use treehouse_room::{Cheap, Event, Input, Output, Protection, Suspicion};
 
 /// A host, four relays and eighty listeners, all hushed, at rest.

@@ -1,10 +1,8 @@
 //! Putting members out of a room: what they cannot hear any more, whom the others lose by it, and who comes in again.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Ix, WALL, World};
+use crate::support::{Ix, WALL, World};
 use treehouse_invite::{Banned, Holder, Invite, Role, Terms};
 use treehouse_room::{Cheap, Closing, Command, Event, Input, Instant, JoinFailure, Offence, Protection, RoomError};
 use treehouse_wire::{

@@ -1,10 +1,8 @@
 //! A leader reaches members that have no link to it, down the tree.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{Ix, World};
+use crate::support::{Ix, World};
 use treehouse_room::{Cheap, Protection};
 use treehouse_wire::{Control, List, control::Purpose};
 

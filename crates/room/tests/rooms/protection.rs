@@ -1,10 +1,8 @@
 //! A room whose host did not say how well feeds are to be protected: it does what spare capacity carries.
 
-mod support;
-
 use std::time::Duration;
 
-use support::World;
+use crate::support::World;
 use treehouse_room::{Cheap, Command, Protection};
 use treehouse_wire::control::Purpose;
 

@@ -1,11 +1,9 @@
 //! A thousand random schedules: joins, leaves, crashes, partitions, loss, hands, drawn from a seed. After each step what
-//! must always hold is checked (see `support::check`); a failure names the seed that brings it back.
-
-mod support;
+//! must always hold is checked (see `crate::support::check`); a failure names the seed that brings it back.
 
 use std::time::Duration;
 
-use support::{CALM, Weather, World};
+use crate::support::{CALM, Weather, World};
 use treehouse_room::{Cheap, Command, Protection};
 use treehouse_wire::control::Purpose;
 

@@ -1,10 +1,8 @@
 //! Scripted networks of a hundred rooms and more, in virtual time.
 
-mod support;
-
 use std::{collections::BTreeSet, time::Duration};
 
-use support::{CALM, Ix, Weather, World};
+use crate::support::{CALM, Ix, Weather, World};
 use treehouse_room::{Closing, Command, Event, Protection};
 use treehouse_wire::control::Purpose;
 

@@ -1,10 +1,8 @@
 //! Talkspurts down a tree of three frames a packet: they begin and end anywhere in a packet, and none waits for the next.
 
-mod support;
-
 use std::time::Duration;
 
-use support::World;
+use crate::support::World;
 use treehouse_room::Protection;
 
 const FRAME: Duration = Duration::from_millis(20);

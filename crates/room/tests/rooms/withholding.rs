@@ -1,10 +1,8 @@
 //! Relays that keep something back: their children leave them, and nobody who is honest.
 
-mod support;
-
 use std::{collections::BTreeSet, time::Duration};
 
-use support::{Ix, Withholds, World};
+use crate::support::{Ix, Withholds, World};
 use treehouse_room::{Cheap, Event, Protection, Suspicion};
 use treehouse_wire::control::Purpose;
 

@@ -9,6 +9,7 @@
 pub mod again;
 pub mod check;
 pub mod queue;
+pub mod weather;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,10 +23,12 @@ use treehouse_room::{
 };
 use treehouse_wire::{
     Address, Blob, Bytes, CaptureTime, Contact, Control, Epoch, FrameNumber, Level, List, MediaKey, NodeId, Suite,
-    UnixSeconds, VoiceId, control::Name,
+    UnixSeconds, VoiceId,
+    control::{Name, Report},
 };
 
 use queue::Queue;
+pub use weather::{CALM, Weather, Withholds};
 
 /// The time of day at which every script starts.
 pub const WALL: u64 = 1_800_000_000;
@@ -47,30 +50,6 @@ pub enum Happening {
     Media { to: Ix, from: Ix, link: u64, packet: Bytes },
     Capture(Ix),
     Check,
-}
-
-/// How the network treats packets.
-#[derive(Clone, Copy, Debug)]
-pub struct Weather {
-    /// Share of messages that are lost once and come a round trip later, holding up what is behind them.
-    pub loss: f64,
-    /// Share of media packets that never come.
-    pub drop: f64,
-    /// Largest extra delay of a message.
-    pub jitter: Duration,
-}
-
-pub const CALM: Weather = Weather { loss: 0.0, drop: 0.0, jitter: Duration::ZERO };
-
-/// What a hostile relay keeps back.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Withholds {
-    /// Share of the packets that it does not pass on.
-    pub share: f64,
-    /// Of this voice alone.
-    pub voice: Option<VoiceId>,
-    /// How much later it says everything.
-    pub late: Duration,
 }
 
 pub struct Node<S: Suite> {
@@ -130,6 +109,8 @@ pub struct World<S: Suite> {
     pub keep_packets: bool,
     /// Room keys that were sent: when, by whom, to whom, of which epoch.
     pub keys_sent: Vec<(Instant, Ix, Ix, Epoch)>,
+    /// What the host was told by way of others.
+    pub reported: Vec<Report>,
     /// Relays that keep something back.
     pub withholds: BTreeMap<Ix, Withholds>,
     /// Room keys get lost.
@@ -176,6 +157,7 @@ impl<S: Suite> World<S> {
             kept: Vec::new(),
             keep_packets: false,
             keys_sent: Vec::new(),
+            reported: Vec::new(),
             withholds: BTreeMap::new(),
             hold_keys: false,
             hostile: BTreeSet::new(),
@@ -537,11 +519,15 @@ impl<S: Suite> World<S> {
             Output::Hangup { peer } => self.hang_up(ix, peer),
             Output::Send { to, bytes } => {
                 if let Some((peer, link, at)) = self.transit(ix, &to, 4) {
-                    if let Ok(Control::Key { epoch, .. }) = Control::from_bytes(&bytes) {
-                        self.keys_sent.push((self.now, ix, peer, epoch));
-                        if self.hold_keys {
-                            return;
+                    match Control::from_bytes(&bytes) {
+                        Ok(Control::Key { epoch, .. }) => {
+                            self.keys_sent.push((self.now, ix, peer, epoch));
+                            if self.hold_keys {
+                                return;
+                            }
                         }
+                        Ok(Control::Reports(reports)) if peer == 0 => self.reported.extend(reports.into_vec()),
+                        _ => {}
                     }
                     self.queue.push(at, Happening::Control { to: peer, from: ix, link, bytes });
                 }

@@ -1,0 +1,18 @@
+//! Rooms in virtual time. They are one program, since each program would compile the room for itself.
+
+mod support;
+
+mod capacity;
+mod counted;
+mod doubts;
+mod floor;
+mod hostile;
+mod hubs;
+mod hushed;
+mod moderation;
+mod paging;
+mod protection;
+mod random;
+mod scripted;
+mod talkspurts;
+mod withholding;
