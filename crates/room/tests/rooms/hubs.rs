@@ -267,21 +267,23 @@ fn a_joiner_asks_another_where_the_first_dies_before_it_answers() {
     world.assert_all_hear(0, 3 * SECOND);
 }
 
-#[test]
-fn only_a_parent_can_say_that_the_leader_is_gone() {
-    let mut world = regions(90, Protection::Off, 7);
+/// A member without a link to the hub that leads it, its parent, which is not the host, and the hub.
+fn far_from_its_hub(world: &World<Cheap>) -> (Ix, Ix, NodeId) {
     let ids: BTreeMap<NodeId, Ix> = world.inside().into_iter().map(|ix| (world.nodes[ix].id, ix)).collect();
     let of_a_hub = |ix: &Ix| {
         let view = world.room(*ix).view();
         let parent = ids[&view.feeds.iter().find(|feed| feed.purpose == Purpose::Primary)?.node];
-        let linked = world.nodes[*ix].links.contains_key(&ids[&view.leader]);
-        (ids[&view.leader] != 0 && view.region.is_none() && !linked && parent != 0).then_some((
-            *ix,
-            parent,
-            view.leader,
-        ))
+        let links = &world.nodes[*ix].links;
+        let far = ids[&view.leader] != 0 && view.region.is_none() && !links.contains_key(&ids[&view.leader]);
+        (far && parent != 0 && links.keys().any(|peer| *peer != parent)).then_some((*ix, parent, view.leader))
     };
-    let (child, parent, leader) = world.inside().iter().find_map(of_a_hub).expect("a member without a link to its hub");
+    world.inside().iter().find_map(of_a_hub).expect("a member without a link to its hub")
+}
+
+#[test]
+fn only_a_parent_can_say_that_the_leader_is_gone() {
+    let mut world = regions(90, Protection::Off, 7);
+    let (child, parent, leader) = far_from_its_hub(&world);
     let other = world.nodes[child].links.keys().copied().find(|peer| *peer != parent).expect("its standby");
     world.slip_control(other, child, &Control::LeaderGone(leader));
     assert_eq!(world.room(child).view().leader, leader, "its standby cannot");
@@ -299,17 +301,10 @@ fn only_a_parent_can_say_that_the_leader_is_gone() {
 #[test]
 fn a_parent_says_whom_to_ask_instead_of_a_leader_that_is_gone() {
     let mut world = regions(120, Protection::Relays, 7);
-    let ids: BTreeMap<NodeId, Ix> = world.inside().into_iter().map(|ix| (world.nodes[ix].id, ix)).collect();
     let leader = |world: &World<Cheap>, ix: Ix| world.room(ix).view().leader;
-    let of_a_hub = |ix: &Ix| {
-        let view = world.room(*ix).view();
-        let parent = ids[&view.feeds.iter().find(|feed| feed.purpose == Purpose::Primary)?.node];
-        let linked = world.nodes[*ix].links.contains_key(&ids[&view.leader]);
-        let other = world.nodes[*ix].links.keys().copied().find(|peer| *peer != parent)?;
-        (ids[&view.leader] != 0 && view.region.is_none() && !linked && parent != 0).then_some((*ix, parent, other))
-    };
-    let (child, parent, other) = world.inside().iter().find_map(of_a_hub).expect("a member without a link to its hub");
-    let (hub, host) = (leader(&world, child), world.nodes[0].id);
+    let (child, parent, hub) = far_from_its_hub(&world);
+    let other = world.nodes[child].links.keys().copied().find(|peer| *peer != parent).expect("its standby");
+    let host = world.nodes[0].id;
     let another = *led(&world).keys().find(|ix| **ix != 0 && world.nodes[**ix].id != hub).expect("another hub");
     let contact =
         Contact { node: world.nodes[another].id, addresses: List::truncated([World::<Cheap>::address(another)]) };
