@@ -43,8 +43,7 @@ async fn where_three_in_ten_are_hostile_nobody_hears_a_forged_frame_and_few_are_
     println!("{count} frames, {:.3} % heard, the least {:.2} %, {forged} forged", 100.0 * share, 100.0 * worst);
     assert!(count > 1400, "the host spoke: {count} frames");
     assert_eq!((forged, twice), (0, 0));
-    // Five rooms had 99.0 to 100 %: one member that meets several of them one after the other costs the room 0.4 %.
-    assert!(share >= 0.985, "{share}");
+    assert!(share >= 0.99, "{share}");
 
     // Each child drops a forger at its first packet, and does not come back.
     let mut caught: BTreeMap<(NodeId, NodeId), usize> = BTreeMap::new();
