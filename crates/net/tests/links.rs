@@ -115,9 +115,14 @@ async fn both_ends_may_hang_up_at_once() {
             let asked = Instant::now();
             host.hang_up(&guest.node_id());
             guest.hang_up(&host.node_id());
-            assert_eq!(next(&mut host).await, NetEvent::LinkDown(guest.node_id(), LinkEnd::HungUp));
-            assert_eq!(next(&mut guest).await, NetEvent::LinkDown(host.node_id(), LinkEnd::HungUp));
-            took.push(asked.elapsed());
+            // Where one of them is not scheduled for a moment the goodbye of the other may come before its own.
+            let NetEvent::LinkDown(_, of_host) = next(&mut host).await else { panic!("the host's link is down") };
+            let NetEvent::LinkDown(_, of_guest) = next(&mut guest).await else { panic!("the guest's link is down") };
+            match (of_host, of_guest) {
+                (LinkEnd::HungUp, LinkEnd::HungUp) => took.push(asked.elapsed()),
+                (LinkEnd::HungUp, LinkEnd::PeerEnded) | (LinkEnd::PeerEnded, LinkEnd::HungUp) => {}
+                other => panic!("{other:?}"),
+            }
         }
         // A link that hangs up reads the lanes of the other out: else each would wait for the other, 500 ms at most.
         assert!(took.iter().any(|took| *took < Duration::from_millis(400)), "{transport}: {took:?}");
