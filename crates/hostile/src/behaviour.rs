@@ -70,6 +70,18 @@ const USE: Duration = Duration::from_secs(2);
 /// Bytes of garbage at most.
 const GARBAGE_MAX: u64 = 200;
 
+/// A child that got nothing for this long had left; it may come back, as one that tries a standby anew.
+const GONE: Duration = Duration::from_secs(1);
+
+/// The first and the last packet of a time in which a child was fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spell<T = Instant> {
+    /// When the first left.
+    pub first: T,
+    /// When the last left.
+    pub last: T,
+}
+
 /// A node's misbehaviour, between its room and the network.
 #[derive(Debug)]
 pub struct Twist {
@@ -86,8 +98,7 @@ pub struct Twist {
     /// When it acts of its own accord next.
     due: Option<Instant>,
     voice: Option<VoiceId>,
-    /// When its room first and last wanted to send each child a packet since it misbehaves.
-    fed: BTreeMap<NodeId, (Instant, Instant)>,
+    fed: BTreeMap<NodeId, Vec<Spell>>,
 }
 
 /// Neighbours remembered.
@@ -120,8 +131,8 @@ impl Twist {
         now >= self.from
     }
 
-    /// When its room first and last wanted to send each child a packet since it misbehaves: who is not fed any more has left.
-    pub fn fed(&self) -> &BTreeMap<NodeId, (Instant, Instant)> {
+    /// How long its room wanted to send each child packets, since it misbehaves: who is not fed any more has left.
+    pub fn fed(&self) -> &BTreeMap<NodeId, Vec<Spell>> {
         &self.fed
     }
 
@@ -136,7 +147,11 @@ impl Twist {
         }
         if let Output::Forward { to, .. } = &output {
             for child in to {
-                self.fed.entry(*child).or_insert((now, now)).1 = now;
+                let spells = self.fed.entry(*child).or_default();
+                match spells.last_mut() {
+                    Some(spell) if now.since(spell.last) < GONE => spell.last = now,
+                    _ => spells.push(Spell { first: now, last: now }),
+                }
             }
         }
         match output {
@@ -307,7 +322,17 @@ mod tests {
         let mut twist = Twist::new(Behaviour::Forge, at(10), 1);
         assert_eq!(twist.instead_of(at(9), forward(b"abc", 2)), Some(forward(b"abc", 2)));
         assert_eq!(twist.instead_of(at(10), forward(b"abc", 2)), Some(forward(b"acc", 2)));
-        assert_eq!(twist.fed().get(&NodeId([1; 32])), Some(&(at(10), at(10))));
+        assert_eq!(twist.fed().get(&NodeId([1; 32])), Some(&vec![Spell { first: at(10), last: at(10) }]));
+    }
+
+    #[test]
+    fn a_child_that_comes_back_is_fed_anew() {
+        let mut twist = Twist::new(Behaviour::Delay { by: Duration::from_secs(2) }, START, 1);
+        for ms in [0, 500, 1400, 2400] {
+            twist.instead_of(at(ms), forward(b"abc", 2));
+        }
+        let spells = vec![Spell { first: at(0), last: at(1400) }, Spell { first: at(2400), last: at(2400) }];
+        assert_eq!(twist.fed().get(&NodeId([1; 32])), Some(&spells));
     }
 
     #[test]

@@ -9,6 +9,6 @@ mod behaviour;
 #[cfg(feature = "node")]
 mod node;
 
-pub use behaviour::{Behaviour, Twist, forge};
+pub use behaviour::{Behaviour, Spell, Twist, forge};
 #[cfg(feature = "node")]
 pub use node::{Hostile, run};

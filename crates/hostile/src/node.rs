@@ -11,7 +11,7 @@ use treehouse_net::{NetEvent, Network};
 use treehouse_room::{Event, Input, Instant, Output, Room};
 use treehouse_wire::{NodeId, Shipped, UnixSeconds};
 
-use crate::behaviour::{Behaviour, Twist};
+use crate::behaviour::{Behaviour, Spell, Twist};
 
 /// One that takes what comes slowly takes one thing in this.
 const SLOW: Duration = Duration::from_millis(200);
@@ -31,7 +31,7 @@ pub struct Hostile {
 
 #[derive(Debug, Default)]
 struct Seen {
-    fed: BTreeMap<NodeId, (StdInstant, StdInstant)>,
+    fed: BTreeMap<NodeId, Vec<Spell<StdInstant>>>,
     admitted: bool,
 }
 
@@ -41,8 +41,8 @@ impl Hostile {
         self.node
     }
 
-    /// When its room first and last wanted to send each child a packet since it misbehaves: who is not fed any more has left.
-    pub fn fed(&self) -> BTreeMap<NodeId, (StdInstant, StdInstant)> {
+    /// How long its room wanted to send each child packets, since it misbehaves: who is not fed any more has left.
+    pub fn fed(&self) -> BTreeMap<NodeId, Vec<Spell<StdInstant>>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).fed.clone()
     }
 
@@ -155,8 +155,11 @@ impl Driver {
             self.perform(output);
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        for (child, (first, last)) in self.twist.fed().iter().filter(|(_, (_, last))| *last == now) {
-            seen.fed.insert(*child, (self.machine(*first), self.machine(*last)));
+        for (child, spells) in
+            self.twist.fed().iter().filter(|(_, spells)| spells.last().is_some_and(|of| of.last == now))
+        {
+            let of = |spell: &Spell| Spell { first: self.machine(spell.first), last: self.machine(spell.last) };
+            seen.fed.insert(*child, spells.iter().map(of).collect());
         }
     }
 

@@ -2,10 +2,13 @@
 
 mod support;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use support::Lab;
-use treehouse_hostile::Behaviour;
+use treehouse_hostile::{Behaviour, Spell};
 use treehouse_room::{Event, Offence, Protection};
 use treehouse_wire::NodeId;
 
@@ -62,7 +65,7 @@ async fn where_three_in_ten_are_hostile_nobody_hears_a_forged_frame_and_few_are_
     lab.stop().await;
 }
 
-/// All children of a relay that withholds have left it three seconds after it began.
+/// All children of a relay that withholds leave it within three seconds: those that it has when it begins, and who tries it again.
 async fn is_left(behaviour: Behaviour, protection: Protection) {
     let mut lab = Lab::open(Some(protection), 4, 12 * SECOND).await;
     lab.join(0).await;
@@ -74,10 +77,11 @@ async fn is_left(behaviour: Behaviour, protection: Protection) {
     lab.speak(0).await;
     lab.until_wrong(LEFT + 3 * SECOND).await;
     let fed = lab.hostile[0].1.fed();
-    let children: Vec<u128> = fed.values().map(|(first, last)| (*last - *first).as_millis()).collect();
+    let spells = |spells: &Vec<_>| spells.iter().map(|of: &Spell<Instant>| (of.last - of.first).as_millis()).collect();
+    let children: Vec<Vec<u128>> = fed.values().map(spells).collect();
     println!("{behaviour:?} {protection:?}: children fed for {children:?} ms more");
     assert!(!children.is_empty(), "it had children");
-    assert!(children.iter().all(|ms| *ms <= LEFT.as_millis()), "{children:?}");
+    assert!(children.iter().flatten().all(|ms| *ms <= LEFT.as_millis()), "{children:?}");
     lab.stop().await;
 }
 
