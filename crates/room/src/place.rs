@@ -33,6 +33,9 @@ const SLOW: Duration = Duration::from_millis(600);
 /// A member that did not work out is not tried again for this long.
 const FAILED: Duration = Duration::from_secs(10);
 
+/// Where no other is left, and no registry to name one, for this long only.
+const FAILED_ALL: Duration = Duration::from_secs(2);
+
 /// A member that did not work out as a feed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed {
@@ -395,9 +398,12 @@ impl<S: Suite> Room<S> {
         if self.sought.is_some_and(|at| now.since(at) < SEEK_URGENT) {
             return true;
         }
-        let fits =
-            |node: &NodeId| self.feeds.get(node).is_none() && !self.children.contains(node) && !self.has_failed(node);
-        let Some(node) = self.links.up.nodes().find(fits) else { return false };
+        // Where all of them have failed, the one whose failure is the longest ago: it may have a slot by now, and nobody else can be
+        // asked.
+        let failed_at = |node: &NodeId| self.failed.iter().find(|of| of.node == *node).map(|of| of.at);
+        let rested = |node: &NodeId| failed_at(node).is_none_or(|at| now.since(at) >= FAILED_ALL);
+        let fits = |node: &NodeId| self.feeds.get(node).is_none() && !self.children.contains(node) && rested(node);
+        let Some(node) = self.links.up.nodes().filter(fits).min_by_key(failed_at) else { return false };
         self.sought = Some(now);
         self.establish(Contact { node, addresses: List::default() }, Aim::Standby);
         true
