@@ -40,6 +40,15 @@ pub enum Event {
         /// Where it listens, as multiaddresses.
         listening: Vec<String>,
     },
+    /// An invite was read and is about to be used.
+    Joining {
+        /// The room's id, 64 hexadecimal digits.
+        room: String,
+        /// Its founder.
+        host: String,
+        /// Who may come, as the founder has signed: `open`, `social` or `closed`.
+        policy: String,
+    },
     /// Host: the invite, ready to be given away.
     Invite {
         /// Its text.

@@ -83,6 +83,8 @@ pub struct Report {
     pub room: String,
     /// Who issued it, and who admits: the room's founder.
     pub host: String,
+    /// Who may come: `open`, `social` or `closed`.
+    pub policy: String,
     /// The highest role that it grants.
     pub role: String,
     /// `bearer`: whoever has the text; `bound`: one person.
@@ -193,6 +195,15 @@ impl From<&Contact> for Reachable {
     }
 }
 
+/// Who may come into a room of this policy, in words.
+pub fn who_comes(policy: &str) -> &'static str {
+    match policy {
+        "open" => "open: whoever has the published invite may come",
+        "social" => "social: whom members invite may come",
+        _ => "closed: only who is invited by name or counted may come",
+    }
+}
+
 /// What an invite says at this time of day, and whether it can be used.
 pub fn report(invite: &Invite, now: UnixSeconds) -> (Report, Result<(), Failure>) {
     let verified = verify(invite);
@@ -205,6 +216,7 @@ pub fn report(invite: &Invite, now: UnixSeconds) -> (Report, Result<(), Failure>
     let report = Report {
         room: invite.room().to_string(),
         host: peer_id(&invite.host()),
+        policy: invite.founding().policy.to_string(),
         role: terms.map(|terms| terms.role.to_string()).unwrap_or_default(),
         kind: if bound_to.is_some() { "bound" } else { "bearer" },
         bound_to,
@@ -247,6 +259,7 @@ impl Report {
         let mut lines = vec![
             format!("room       {}", self.room),
             format!("host       {}", self.host),
+            format!("policy     {}", who_comes(&self.policy)),
             format!("grants     the role of {}", self.role),
             format!("for        {holder}"),
             format!("validity   {}", self.validity),
@@ -267,7 +280,7 @@ impl Report {
 mod tests {
     use std::fs;
 
-    use treehouse_invite::{Holder, Role};
+    use treehouse_invite::{Founding, Holder, Policy, Role};
     use treehouse_wire::{NodeId, Suite};
 
     use super::*;
@@ -282,7 +295,8 @@ mod tests {
             uses: Some(3),
             depth: 1,
         };
-        Invite::issue(&Shipped, &signer, founder, [2; 16], terms, Holder::Bearer { seed: [3; 32] }, []).expect("valid")
+        let founding = Founding { founder, salt: [2; 16], policy: Policy::Closed };
+        Invite::issue(&Shipped, &signer, founding, terms, Holder::Bearer { seed: [3; 32] }, []).expect("valid")
     }
 
     #[test]

@@ -5,6 +5,7 @@ use treehouse_wire::{Address, control::Name};
 
 use crate::{
     cli::JoinArgs,
+    events::Event,
     failure::Failure,
     inspect,
     peer::{peer_id, short},
@@ -41,6 +42,11 @@ pub async fn run(args: JoinArgs) -> Result<(), Failure> {
             "this is an invite to a room of your own, which is not open: open it with `treehouse host`".to_owned(),
         ));
     }
+    session.show(Event::Joining {
+        room: invite.room().to_string(),
+        host: peer_id(&invite.host()),
+        policy: invite.founding().policy.to_string(),
+    });
     session.join(invite)?;
     session.stay().await
 }

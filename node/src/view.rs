@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     events::{Event, OnStage},
+    inspect::who_comes,
     peer::short,
 };
 
@@ -45,13 +46,16 @@ impl View {
                 let kind = if *temporary { "temporary identity" } else { "identity" };
                 Some(format!("{kind} {peer}, listening on {}", listening.join(" ")))
             }
+            Event::Joining { host, policy, .. } => {
+                Some(format!("joining a room of …{} (policy {})", short(host), who_comes(policy)))
+            }
             Event::Invite { invite } => Some(format!("invite, for those who should come:\n\n{invite}\n")),
             Event::Admitted { title, role, policy, .. } => {
                 (self.title, self.role) = (title.clone(), role.clone());
                 let comes = who_comes(policy);
                 Some(match role.as_str() {
-                    "host" => format!("the room \"{title}\" is open ({comes}); Ctrl-C closes it"),
-                    _ => format!("in the room \"{title}\" as {role} ({comes}); Ctrl-C leaves it"),
+                    "host" => format!("the room \"{title}\" is open (policy {comes}); Ctrl-C closes it"),
+                    _ => format!("in the room \"{title}\" as {role} (policy {comes}); Ctrl-C leaves it"),
                 })
             }
             Event::MemberJoined { peer, name, role } => {
@@ -165,15 +169,6 @@ impl View {
             Some(name) if !name.is_empty() => name.clone(),
             _ => format!("…{}", short(peer)),
         }
-    }
-}
-
-/// Who may come into a room of this policy, in words.
-fn who_comes(policy: &str) -> &'static str {
-    match policy {
-        "open" => "policy open: whoever has the published invite may come",
-        "social" => "policy social: whom members invite may come",
-        _ => "policy closed: only who is invited by name or counted may come",
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use support::{Ended, Place, start};
-use treehouse_invite::{Holder, Invite, Role, Terms};
+use treehouse_invite::{Founding, Holder, Invite, Policy, Role, Terms};
 use treehouse_net::parse_address;
 use treehouse_wire::{Contact, List, NodeId, Shipped, Suite, UnixSeconds};
 
@@ -33,7 +33,8 @@ fn invite(role: Role, expires: u64, address: &str) -> Invite {
     let address = parse_address(address).expect("an address");
     let contact = Contact { node: founder, addresses: List::truncated([address]) };
     let holder = Holder::Bearer { seed: [3; 32] };
-    Invite::issue(&Shipped, &signer, founder, [2; 16], terms, holder, [contact]).expect("terms")
+    let founding = Founding { founder, salt: [2; 16], policy: Policy::Social };
+    Invite::issue(&Shipped, &signer, founding, terms, holder, [contact]).expect("terms")
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tempfile::{TempDir, tempdir};
-use treehouse_invite::{Holder, Invite, Role, Terms};
+use treehouse_invite::{Founding, Holder, Invite, Policy, Role, Terms};
 use treehouse_tests::program::{Finished, Program, run};
 use treehouse_wire::{Address, Contact, List, NodeId, Shipped, Suite, UnixSeconds};
 
@@ -45,7 +45,8 @@ fn invite(not_before: u64, expires: u64, host: NodeId, addresses: &[Address]) ->
         depth: 0,
     };
     let contact = Contact { node: host, addresses: List::truncated(addresses.iter().cloned()) };
-    Invite::issue(&Shipped, &signer, founder, [1; 16], terms, Holder::Bearer { seed: [2; 32] }, [contact]).unwrap()
+    let founding = Founding { founder, salt: [1; 16], policy: Policy::Social };
+    Invite::issue(&Shipped, &signer, founding, terms, Holder::Bearer { seed: [2; 32] }, [contact]).unwrap()
 }
 
 fn founder() -> NodeId {

@@ -2,7 +2,7 @@
 //!
 //! A ban revokes the certificates that it is about: relays feed nobody whom it names, leaders admit nobody, and the room key that
 //! comes with the state goes past them. One that is put out of the room only for now is banned for as long as its certificate
-//! could last.
+//! could last. Links that were revoked stand there too, for leaders that the host has leased admission to.
 
 use serde::{Deserialize, Serialize};
 use treehouse_wire::{
@@ -21,15 +21,18 @@ pub enum Banned {
     Link(LinkTag),
     /// Whoever came, or comes, by an invite with this link anywhere in its chain.
     Subtree(LinkTag),
+    /// Whoever comes by an invite with this link anywhere in its chain: the link was revoked. Those who are in stay.
+    Revoked(LinkTag),
 }
 
 impl Banned {
-    /// Whether a member that came by these links is meant.
+    /// Whether a member that came by these links is put out.
     pub fn is_about(&self, node: &NodeId, lineage: &[LinkTag]) -> bool {
         match self {
             Banned::Node(banned) => banned == node,
             Banned::Link(link) => lineage.last() == Some(link),
             Banned::Subtree(link) => lineage.contains(link),
+            Banned::Revoked(_) => false,
         }
     }
 }
@@ -84,6 +87,12 @@ impl Bans {
         let before = self.bans.len();
         self.bans.retain(|ban| ban.until > now);
         self.bans.len() != before
+    }
+
+    /// Whether a link among these is revoked: nobody comes in by them any more.
+    pub fn revoke(&self, lineage: &[LinkTag]) -> bool {
+        let revoked = |ban: &Ban| matches!(ban.who, Banned::Revoked(link) if lineage.contains(&link));
+        self.bans.iter().any(revoked)
     }
 
     /// The ban that a node which came by these links falls under now, if any.

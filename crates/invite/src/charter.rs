@@ -29,7 +29,30 @@ pub struct Charter {
     pub successors: List<NodeId, SUCCESSORS_MAX>,
 }
 
+/// What every invite to a room says of its charter: which room, and who may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founding {
+    /// Who founded the room.
+    pub founder: NodeId,
+    /// Random bytes that tell the founder's rooms apart.
+    pub salt: [u8; 16],
+    /// Who may come. The first link of an invite is signed for one policy only.
+    pub policy: Policy,
+}
+
+impl Founding {
+    /// The room.
+    pub fn room(&self) -> RoomId {
+        RoomId::derive(&self.founder, &self.salt)
+    }
+}
+
 impl Charter {
+    /// What invites to the room say of it.
+    pub fn founding(&self) -> Founding {
+        Founding { founder: self.founder, salt: self.salt, policy: self.policy }
+    }
+
     /// The room that this charter is of.
     pub fn room(&self) -> RoomId {
         RoomId::derive(&self.founder, &self.salt)

@@ -36,7 +36,8 @@
 //!     depth: 1,
 //! };
 //! let holder = Holder::Bearer { seed: [3; 32] };
-//! let invite = Invite::issue(&suite, &suite.signer(&founder_seed), founder, [4; 16], terms, holder, [])?;
+//! let founding = Founding { founder, salt: [4; 16], policy: Policy::Social };
+//! let invite = Invite::issue(&suite, &suite.signer(&founder_seed), founding, terms, holder, [])?;
 //! let text = invite.to_string();
 //!
 //! // Alice reads it, and shows the host the chain and a proof that she holds it.
@@ -55,6 +56,7 @@ mod bans;
 mod beacon;
 mod certificate;
 mod charter;
+mod complaint;
 mod invite;
 mod lease;
 mod media;
@@ -67,7 +69,8 @@ pub use assembly::{Assembly, StateList};
 pub use bans::{Ban, Banned, Bans};
 pub use beacon::{Beacon, Carried};
 pub use certificate::{CERTIFICATE_SECONDS, Certificate};
-pub use charter::{Charter, SUCCESSORS_MAX};
+pub use charter::{Charter, Founding, SUCCESSORS_MAX};
+pub use complaint::Complaint;
 pub use invite::{
     BOOTSTRAP_MAX, Grant, Holder, HolderKey, INVITE_TEXT_MAX, INVITE_VERSION, Invite, InviteError, LINK_BYTES_MAX,
     Link, Terms, Widening, check_redemption,

@@ -4,7 +4,8 @@ mod support;
 
 use support::*;
 use treehouse_invite::{
-    CLOCK_SKEW_SECONDS, Grant, Holder, HolderKey, Invite, InviteError, Role, Terms, Widening, check_redemption,
+    CLOCK_SKEW_SECONDS, Founding, Grant, Holder, HolderKey, Invite, InviteError, Policy, Role, Terms, Widening,
+    check_redemption,
 };
 use treehouse_wire::{
     Blob, Domain, LinkTag, NodeId, RoomId, Shipped, Signature, UnixSeconds, control::Refusal, limits::LINKS_MAX,
@@ -30,7 +31,7 @@ fn alice_comes_in_with_an_invite_made_out_to_her() {
     assert_eq!(grant.lineage().to_vec(), [LinkTag::of(link.id())]);
     assert_eq!((grant.uses, grant.path), (vec![(*link.id(), 10)], vec![*link.id()]));
     assert_eq!((invite.room(), invite.host(), *invite.founder()), (room(), FOUNDER.node(), FOUNDER.node()));
-    assert_eq!((*invite.salt(), invite.bootstrap()), (SALT, &[contact(1)][..]));
+    assert_eq!((invite.founding(), invite.bootstrap()), (founding(), &[contact(1)][..]));
     assert_eq!(invite.holder(), &HolderKey::Bound(ALICE.node()));
 }
 
@@ -201,7 +202,7 @@ fn terms_that_are_never_valid_are_not_issued() {
     let empty = Terms { expires: UnixSeconds(START), ..terms() };
     let no_uses = Terms { uses: Some(0), ..terms() };
     for terms in [empty, no_uses] {
-        let issued = Invite::issue(&Shipped, &FOUNDER.signer(), FOUNDER.node(), SALT, terms, ALICE.bound(), []);
+        let issued = Invite::issue(&Shipped, &FOUNDER.signer(), founding(), terms, ALICE.bound(), []);
         assert_eq!(issued, Err(InviteError::NeverValid));
         let narrower = Terms { depth: 2, ..terms };
         let narrowed =
@@ -213,7 +214,8 @@ fn terms_that_are_never_valid_are_not_issued() {
 #[test]
 fn a_host_refuses_an_invite_to_another_room() {
     let founded_by = |founder: Person, salt| {
-        Invite::issue(&Shipped, &founder.signer(), founder.node(), salt, terms(), ALICE.bound(), []).expect("an invite")
+        let founding = Founding { founder: founder.node(), salt, policy: Policy::Social };
+        Invite::issue(&Shipped, &founder.signer(), founding, terms(), ALICE.bound(), []).expect("an invite")
     };
     for other in [founded_by(FOUNDER, [1; 16]), founded_by(MALLORY, SALT)] {
         assert_eq!(other.verify(&Shipped, NOW).map(|grant| grant.role), Ok(Role::Speaker), "good in its own room");
@@ -225,9 +227,29 @@ fn a_host_refuses_an_invite_to_another_room() {
     assert_eq!(forge.parse().expect("well-formed").verify(&Shipped, NOW), Err(InviteError::BadSignature { link: 1 }));
 }
 
+/// Who reads an invite sees who may come before joining, and nobody but the founder can say so.
+#[test]
+fn an_invite_says_who_may_come_and_the_founder_has_signed_it() {
+    for policy in [Policy::Open, Policy::Social, Policy::Closed] {
+        let founding = Founding { policy, ..founding() };
+        let issued = Invite::issue(&Shipped, &FOUNDER.signer(), founding, terms(), ALICE.bearer(), []).expect("terms");
+        let read = Invite::parse(&issued.to_string()).expect("a text");
+        assert_eq!((read.founding(), read.verify(&Shipped, NOW).is_ok()), (founding, true));
+        let narrowed = read.narrow(&Shipped, None, narrower(1), BOB.bound()).expect("a link");
+        assert_eq!((narrowed.founding(), narrowed.verify(&Shipped, NOW).is_ok()), (founding, true));
+        let mut forge = Forge::chain(2);
+        forge.founding.policy = policy;
+        let verified = forge.parse().expect("well-formed").verify(&Shipped, NOW);
+        match policy {
+            Policy::Social => assert!(verified.is_ok()),
+            _ => assert_eq!(verified, Err(InviteError::BadSignature { link: 1 }), "{policy}"),
+        }
+    }
+}
+
 #[test]
 fn only_the_founder_issues_and_only_the_holder_narrows() {
-    let issued = Invite::issue(&Shipped, &MALLORY.signer(), FOUNDER.node(), SALT, terms(), ALICE.bound(), []);
+    let issued = Invite::issue(&Shipped, &MALLORY.signer(), founding(), terms(), ALICE.bound(), []);
     assert_eq!(issued, Err(InviteError::NotFounder));
     let invite = issue(terms(), ALICE.bound());
     assert_eq!(invite.narrow(&Shipped, None, narrower(1), BOB.bound()), Err(InviteError::NotForYou));

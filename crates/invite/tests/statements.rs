@@ -4,8 +4,8 @@ mod support;
 
 use support::*;
 use treehouse_invite::{
-    Beacon, CERTIFICATE_SECONDS, CLOCK_SKEW_SECONDS, Carried, Certificate, Charter, MediaClaim, Policy, Protection,
-    Role, RoomState, StatementError, UnknownProtection,
+    Beacon, CERTIFICATE_SECONDS, CLOCK_SKEW_SECONDS, Carried, Certificate, Charter, Complaint, MediaClaim, Policy,
+    Protection, Role, RoomState, StatementError, UnknownProtection,
 };
 use treehouse_wire::{
     Blob, DecodeError, Domain, Epoch, FrameNumber, LinkTag, List, MediaKey, NodeId, RoomId, Shipped, Text, UnixSeconds,
@@ -229,6 +229,36 @@ fn a_media_key_is_its_speakers_in_one_room() {
     assert!(!other.verify(&Shipped, &room(), &ALICE.node()), "not for another key");
     let by_bob = MediaClaim::sign(&Shipped, &BOB.signer(), &room(), &ALICE.node(), key);
     assert!(!by_bob.verify(&Shipped, &room(), &ALICE.node()), "not signed by another");
+}
+
+#[test]
+fn who_claims_a_key_shows_that_it_has_it() {
+    let media = Person(40);
+    let claim = MediaClaim::sign(&Shipped, &ALICE.signer(), &room(), &ALICE.node(), MediaKey(media.key()));
+    let proof = MediaClaim::prove(&Shipped, &media.signer(), &room(), &ALICE.node());
+    assert!(claim.verify_held(&Shipped, &room(), &ALICE.node(), &proof));
+    // Bob has seen Alice's key, claim and proof, and signs what he can.
+    let by_bob = MediaClaim::sign(&Shipped, &BOB.signer(), &room(), &BOB.node(), claim.key);
+    let own = MediaClaim::prove(&Shipped, &BOB.signer(), &room(), &BOB.node());
+    for proof in [proof, own, by_bob.signature, claim.signature] {
+        assert!(!by_bob.verify_held(&Shipped, &room(), &BOB.node(), &proof));
+    }
+    assert!(!claim.verify_held(&Shipped, &RoomId([0; 32]), &ALICE.node(), &proof), "not in another room");
+    let other = MediaClaim::prove(&Shipped, &Person(41).signer(), &room(), &ALICE.node());
+    assert!(!claim.verify_held(&Shipped, &room(), &ALICE.node(), &other), "not by another key");
+}
+
+#[test]
+fn a_complaint_is_one_members_about_one_other_and_of_late() {
+    let complaint = Complaint::sign(&Shipped, &ALICE.signer(), &room(), ALICE.node(), BOB.node(), NOW);
+    let heard = |complaint: &Complaint, after_s: u64| complaint.verify(&Shipped, &room(), UnixSeconds(NOW.0 + after_s));
+    assert!(heard(&complaint, 0) && heard(&complaint, 720) && !heard(&complaint, 721));
+    assert!(!complaint.verify(&Shipped, &room(), UnixSeconds(NOW.0 - 721)), "nor of the future");
+    assert!(!complaint.verify(&Shipped, &RoomId([0; 32]), NOW));
+    let about = Complaint { of: FOUNDER.node(), ..complaint };
+    let by = Complaint { by: BOB.node(), ..complaint };
+    let later = Complaint { at: UnixSeconds(NOW.0 + 1), ..complaint };
+    assert!(![about, by, later].iter().any(|complaint| heard(complaint, 0)));
 }
 
 #[test]

@@ -10,8 +10,8 @@ use files::{check, hex, load, readable, unhex};
 use serde_json::{Value, json};
 use support::*;
 use treehouse_invite::{
-    Ban, Banned, Bans, Beacon, CLOCK_SKEW_SECONDS, Carried, Certificate, Charter, HolderKey, Invite, Lease, MediaClaim,
-    Policy, Protection, Role, RoomState, Stage, StageMember, StateList, check_redemption,
+    Ban, Banned, Bans, Beacon, CLOCK_SKEW_SECONDS, Carried, Certificate, Charter, Complaint, HolderKey, Invite, Lease,
+    MediaClaim, Policy, Protection, Role, RoomState, Stage, StageMember, StateList, check_redemption,
 };
 use treehouse_wire::{
     Control, Epoch, FrameNumber, LinkTag, List, MediaKey, RoomKey, Shipped, Signature, Text, UnixSeconds, VoiceId,
@@ -284,6 +284,7 @@ fn statements_have_the_bytes_in_the_file() {
         .map(|(name, beacon)| entry(name, readable(&beacon), &beacon.sign(&Shipped, &FOUNDER.signer(), &room())));
     let key = MediaKey(Person(40).key());
     let claim = MediaClaim::sign(&Shipped, &ALICE.signer(), &room(), &ALICE.node(), key);
+    let complaint = Complaint::sign(&Shipped, &ALICE.signer(), &room(), ALICE.node(), BOB.node(), NOW);
     let document = json!({
         "about": "a key of seed nn is that of 32 bytes nn; the founder is of seed 01 and hosts",
         "founder": hex(FOUNDER.node().0), "room": hex(room().0), "now": NOW.0,
@@ -294,6 +295,11 @@ fn statements_have_the_bytes_in_the_file() {
         "media_claims": [{
             "name": "media claim", "speaker_seed": hex(ALICE.seed()), "speaker": hex(ALICE.node().0),
             "media_key": hex(key.0), "signature": hex(claim.signature.0),
+            "held": hex(MediaClaim::prove(&Shipped, &Person(40).signer(), &room(), &ALICE.node()).0),
+        }],
+        "complaints": [{
+            "name": "complaint", "by": hex(complaint.by.0), "of": hex(complaint.of.0), "at": complaint.at.0,
+            "signature": hex(complaint.signature.0),
         }],
     });
     check(&file("statements.json"), &document);
@@ -326,17 +332,22 @@ fn the_statements_in_the_file_verify() {
         assert_eq!(Beacon::verify(&Shipped, statement, &room(), &FOUNDER.node()), Ok(beacon), "{name}");
     }
     let claim = &document["media_claims"][0];
+    let held = Signature(unhex(&claim["held"]).try_into().expect("64 bytes"));
     let claim = MediaClaim {
         key: MediaKey(unhex(&claim["media_key"]).try_into().expect("32 bytes")),
         signature: Signature(unhex(&claim["signature"]).try_into().expect("64 bytes")),
     };
-    assert!(claim.verify(&Shipped, &room(), &ALICE.node()));
+    assert!(claim.verify_held(&Shipped, &room(), &ALICE.node(), &held));
+    let signature = Signature(unhex(&document["complaints"][0]["signature"]).try_into().expect("64 bytes"));
+    let complaint = Complaint { by: ALICE.node(), of: BOB.node(), at: NOW, signature };
+    assert!(complaint.verify(&Shipped, &room(), NOW));
 }
 
 fn bans() -> Bans {
     let mut bans = Bans::default();
-    let who = [Banned::Subtree(LinkTag([0xc5; 16])), Banned::Node(BOB.node()), Banned::Link(LinkTag([0xc4; 16]))];
-    for (who, until) in who.into_iter().zip([u64::MAX, NOW.0 + 7200, NOW.0]) {
+    let (of_subtree, of_link) = (Banned::Subtree(LinkTag([0xc5; 16])), Banned::Link(LinkTag([0xc4; 16])));
+    let who = [of_subtree, Banned::Node(BOB.node()), of_link, Banned::Revoked(LinkTag([0xc6; 16]))];
+    for (who, until) in who.into_iter().zip([u64::MAX, NOW.0 + 7200, NOW.0, u64::MAX]) {
         assert!(bans.add(Ban { who, until: UnixSeconds(until) }));
     }
     bans

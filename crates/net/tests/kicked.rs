@@ -57,7 +57,7 @@ async fn host() -> (Handle, Invite, (NodeId, Address)) {
     let terms = Terms { role: Role::Listener, not_before, expires, uses: None, depth: 0 };
     let contact = Contact { node: founder, addresses: List::truncated([address.clone()]) };
     let holder = Holder::Bearer { seed: [8; 32] };
-    let invite = Invite::issue(&Shipped, &signer, founder, charter.salt, terms, holder, [contact]).expect("an invite");
+    let invite = Invite::issue(&Shipped, &signer, charter.founding(), terms, holder, [contact]).expect("an invite");
     let charter_statement = charter.sign(&Shipped, &signer);
     let host = HostConfig {
         charter,

@@ -63,7 +63,7 @@ async fn host(seed: u16, listen: &[&str], protection: Protection, children_max: 
     };
     let contact = Contact { node: founder, addresses: List::truncated(endpoint.addresses().iter().cloned()) };
     let holder = Holder::Bearer { seed: [8; 32] };
-    let invite = Invite::issue(&Shipped, &signer, founder, charter.salt, terms, holder, [contact]).expect("an invite");
+    let invite = Invite::issue(&Shipped, &signer, charter.founding(), terms, holder, [contact]).expect("an invite");
     let charter_statement = charter.sign(&Shipped, &signer);
     let host = HostConfig {
         charter,

@@ -93,7 +93,8 @@ impl World {
         };
         let bootstrap = [Contact { node: founder, addresses: List::truncated([address()]) }];
         let holder = Holder::Bearer { seed: [9; 32] };
-        let invite = Invite::issue(&Cheap, &signer, founder, salt, terms, holder, bootstrap).expect("a valid invite");
+        let invite =
+            Invite::issue(&Cheap, &signer, charter.founding(), terms, holder, bootstrap).expect("a valid invite");
         let config = Config { identity_seed, random_seed: [2; 32], name: Name::cleaned("host"), children_max: 16 };
         let host_config = HostConfig {
             charter,

@@ -148,6 +148,7 @@ impl<S: Suite> Room<S> {
 
     pub(crate) fn forged(&mut self, from: NodeId) {
         self.feed_forged(from);
+        self.complain_of(from);
         self.offended(from, Offence::Forged);
     }
 

@@ -189,7 +189,8 @@ impl<S: Suite> Room<S> {
         let (Ok(charter), Ok(certificate)) = (charter, certificate) else {
             return self.join_failed(JoinFailure::BadAnswer);
         };
-        if certificate.node != self.me {
+        let promised = self.host_link.invite.as_ref().map_or(charter.policy, |invite| invite.founding().policy);
+        if certificate.node != self.me || charter.policy != promised {
             return self.join_failed(JoinFailure::BadAnswer);
         }
         // Who was away for long was forgotten, and its placements are counted anew; what was sent before has come before.

@@ -348,7 +348,7 @@ impl<S: Suite> Room<S> {
             Control::Status(status) => self.status_report(from, &status),
             Control::Reports(reports) => self.reports(from, &reports),
             Control::Hand { claim } => {
-                self.hand_request(from, claim.map(|(key, signature)| MediaClaim { key, signature }));
+                self.hand_request(from, claim.map(|(key, signature, proof)| (MediaClaim { key, signature }, proof)));
             }
             Control::Subscribe(request) => self.subscribe_request(from, *request),
             Control::Subscribed { purpose: Purpose::Stage, .. } => self.stage_granted(from),

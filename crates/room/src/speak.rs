@@ -7,8 +7,8 @@ use core::time::Duration;
 
 use treehouse_invite::MediaClaim;
 use treehouse_wire::{
-    Bytes, CaptureTime, Epoch, FrameNumber, FramesPerPacket, Header, Level, NodeId, Packet, RoomKey, Suite,
-    limits::OPUS_FRAME_BYTES_MAX,
+    Bytes, CaptureTime, Epoch, FrameNumber, FramesPerPacket, Header, Level, NodeId, Packet, RoomId, RoomKey, Signature,
+    Suite, limits::OPUS_FRAME_BYTES_MAX,
 };
 
 use crate::{api::RoomError, room::Room, time::Instant, voices::Way};
@@ -47,6 +47,11 @@ impl<S: Suite> OwnVoice<S> {
             three_until: None,
             on_stage: false,
         }
+    }
+
+    /// That `me` has the key that it claims.
+    pub(crate) fn prove(&self, suite: &S, room: &RoomId, me: &NodeId) -> Signature {
+        MediaClaim::prove(suite, &self.signer, room, me)
     }
 
     /// Whether a frame begins a group or goes on with one. A group that misses its first frame can never be whole.

@@ -70,7 +70,10 @@ impl<S: Suite> Room<S> {
     /// Tells the registry about the hand: on change, and again after the link to it was lost. A hub counts it, and sends its
     /// member on when the host wants to see it.
     pub(crate) fn send_hand(&mut self) {
-        let claim = self.own_voice.as_ref().map(|voice| (voice.claim.key, voice.claim.signature));
+        let claim = self.own_voice.as_ref().map(|voice| {
+            let proof = voice.prove(&self.suite, &self.room, &self.me);
+            (voice.claim.key, voice.claim.signature, proof)
+        });
         if self.is_host() {
             return;
         }

@@ -16,10 +16,10 @@ use crate::{
     },
     signed::{Signature, Signed},
     suite::RoomKey,
-    units::{Epoch, FrameNumber},
+    units::{Epoch, FrameNumber, UnixSeconds},
 };
 
-/// A binary multiaddress without its `/p2p` part. Only the `net` crate looks inside.
+/// A binary multiaddress without its `/p2p` part. Only the `net` crate looks inside, and the room at which network it is in.
 pub type Address = Blob<ADDRESS_BYTES_MAX>;
 /// A display name or a title.
 pub type Name = Text<NAME_BYTES_MAX>;
@@ -270,13 +270,24 @@ pub enum Report {
         /// It said goodbye.
         polite: bool,
     },
+    /// A member was sent a packet that nobody signed.
+    Complaint {
+        /// The member.
+        node: NodeId,
+        /// Who sent it.
+        of: NodeTag,
+        /// When.
+        at: UnixSeconds,
+        /// By the member, over its own id, that of the other, and the time.
+        signature: Signature,
+    },
 }
 
 impl Report {
-    /// Whom it is about.
+    /// Whose it is.
     pub fn node(&self) -> NodeId {
         match self {
-            Report::Status { node, .. } | Report::Gone { node, .. } => *node,
+            Report::Status { node, .. } | Report::Gone { node, .. } | Report::Complaint { node, .. } => *node,
         }
     }
 }
@@ -417,8 +428,9 @@ pub enum Control {
     Tick(Tick),
     /// Raises a hand with the media key that would be spoken under, or lowers it.
     Hand {
-        /// The media key and the speaker's signature over it; absent to lower the hand or leave the stage.
-        claim: Option<(MediaKey, Signature)>,
+        /// The media key, the speaker's signature over it, and the media key's over the speaker; absent to lower the hand or leave
+        /// the stage.
+        claim: Option<(MediaKey, Signature, Signature)>,
     },
     /// The head of a room state.
     State(Statement),

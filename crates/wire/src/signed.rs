@@ -54,8 +54,12 @@ pub enum Domain {
     RoomState,
     /// That a media key is a speaker's, signed by the speaker's identity.
     MediaKey,
+    /// That whoever claims a media key has it, signed by the media key.
+    MediaKeyHeld,
     /// A media packet, signed by its media key.
     Packet,
+    /// That a neighbour has passed on a forgery, signed by the one that got it.
+    Complaint,
     /// Which voices go down the tree and what of them has gone, signed by the host.
     Beacon,
 }
@@ -71,7 +75,9 @@ impl Domain {
             Domain::Lease => "treehouse/lease/1",
             Domain::RoomState => "treehouse/room-state/1",
             Domain::MediaKey => "treehouse/media-key/1",
+            Domain::MediaKeyHeld => "treehouse/media-key-held/1",
             Domain::Packet => "treehouse/packet/1",
+            Domain::Complaint => "treehouse/complaint/1",
             Domain::Beacon => "treehouse/beacon/1",
         }
     }

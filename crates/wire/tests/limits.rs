@@ -2,7 +2,7 @@
 
 use treehouse_wire::{
     Address, Blob, Contact, Control, Epoch, FrameNumber, LinkTag, List, MediaKey, NodeId, NodeTag, RoomKey, Signature,
-    Text, VoiceId,
+    Text, UnixSeconds, VoiceId,
     control::{
         Admitted, Adoption, Decline, HubRow, Join, Name, Placement, Position, Positions, Profile, Purpose, Rank,
         Record, Report, Statement, Status, Subscribe, Tick,
@@ -117,12 +117,18 @@ fn largest() -> Vec<Control> {
         Control::Placement(Box::new(placement)),
         Control::Status(status()),
         Control::Reports(full(Report::Status { node: NODE, status: status() })),
+        Control::Reports(full(Report::Complaint {
+            node: NODE,
+            of: NodeTag([0xff; 4]),
+            at: UnixSeconds(u64::MAX),
+            signature: SIGNATURE,
+        })),
         Control::Moved(contact()),
         Control::Subscribe(Box::new(subscribe)),
         Control::Subscribed { purpose: Purpose::Stage, tick: tick() },
         Control::Declined { purpose: Purpose::Stage, reason: Decline::NotOnStage },
         Control::Tick(tick()),
-        Control::Hand { claim: Some((MediaKey([0xff; 32]), SIGNATURE)) },
+        Control::Hand { claim: Some((MediaKey([0xff; 32]), SIGNATURE, SIGNATURE)) },
         Control::State(statement()),
         Control::StatePart { digest: [0xff; 32], index: u8::MAX, of: u8::MAX, part: full(0xff) },
         Control::Key { epoch, key: RoomKey([0xff; 32]) },

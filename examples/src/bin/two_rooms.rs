@@ -28,7 +28,7 @@ fn open(now: Instant) -> Result<(Room<Cheap>, Invite)> {
     let terms = Terms { role: Role::Listener, not_before: WALL, expires, uses: None, depth: 0 };
     let contact = Contact { node: founder, addresses: List::default() };
     let holder = Holder::Bearer { seed: [7; 32] };
-    let invite = Invite::issue(&Cheap, &signer, founder, charter.salt, terms, holder, [contact])?;
+    let invite = Invite::issue(&Cheap, &signer, charter.founding(), terms, holder, [contact])?;
     let host = HostConfig {
         charter,
         charter_statement,

@@ -51,7 +51,7 @@ fn issue(
     to: Option<NodeId>,
     contact: Contact,
 ) -> Result<Invite, Failure> {
-    Invite::issue(&Shipped, signer, charter.founder, charter.salt, terms, holder(to)?, [contact])
+    Invite::issue(&Shipped, signer, charter.founding(), terms, holder(to)?, [contact])
         .map_err(|error| Failure::Failed(error.to_string()))
 }
 

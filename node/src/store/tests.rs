@@ -36,7 +36,7 @@ fn invite(charter: &Charter) -> Invite {
     let terms =
         Terms { role: Role::Listener, not_before: NOW, expires: UnixSeconds(u64::MAX), uses: Some(2), depth: 1 };
     let holder = Holder::Bearer { seed: [9; 32] };
-    Invite::issue(&Shipped, &Shipped.signer(&SEED), charter.founder, charter.salt, terms, holder, []).expect("terms")
+    Invite::issue(&Shipped, &Shipped.signer(&SEED), charter.founding(), terms, holder, []).expect("terms")
 }
 
 #[test]

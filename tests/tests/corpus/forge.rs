@@ -1,7 +1,7 @@
 //! Chains of links as the specification describes them, made without any check: what no honest program would make.
 
 use sha2::{Digest, Sha256};
-use treehouse_invite::{HolderKey, Role, Terms};
+use treehouse_invite::{HolderKey, Policy, Role, Terms};
 use treehouse_tests::fuzz::people::{FOUNDER, Person, SALT, START, room};
 use treehouse_wire::{Blob, Contact, Domain, NodeId, RoomId, Signature, Signed, UnixSeconds, encode};
 
@@ -16,6 +16,8 @@ pub struct Link {
 /// A chain and what travels beside it.
 pub struct Forge {
     pub salt: [u8; 16],
+    /// As the chain says; its first link is signed for [`Policy::Social`].
+    pub policy: Policy,
     pub links: Vec<Link>,
     pub seed: Option<[u8; 32]>,
 }
@@ -39,7 +41,12 @@ pub fn chain(len: u8) -> Forge {
         signer: if n == 0 { FOUNDER } else { Person(30 + n) },
         room: room(),
     };
-    Forge { salt: SALT, links: (0..len).map(link).collect(), seed: Some(Person(30 + len).seed()) }
+    Forge {
+        salt: SALT,
+        policy: Policy::Social,
+        links: (0..len).map(link).collect(),
+        seed: Some(Person(30 + len).seed()),
+    }
 }
 
 impl Forge {
@@ -51,6 +58,7 @@ impl Forge {
 
     fn signed(&self) -> (Vec<Signed<64>>, [u8; 32]) {
         let (mut links, mut previous) = (Vec::new(), [0; 32]);
+        previous[0] = Policy::Social as u8;
         for link in &self.links {
             let payload = encode(&(link.terms, link.holder));
             let signature = link.signer.sign(Domain::InviteLink, &link.room, &[previous.as_slice(), &payload].concat());
@@ -63,7 +71,7 @@ impl Forge {
 
     /// The chain as it is shown.
     pub fn chain(&self) -> Vec<u8> {
-        encode(&(FOUNDER.node(), self.salt, self.signed().0))
+        encode(&(FOUNDER.node(), self.salt, self.policy, self.signed().0))
     }
 
     /// The body of an invite.

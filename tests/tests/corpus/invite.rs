@@ -1,6 +1,6 @@
 //! Invites, and what Alice shows the host to redeem one.
 
-use treehouse_invite::{HolderKey, Role};
+use treehouse_invite::{HolderKey, Policy, Role};
 use treehouse_tests::fuzz::{
     parsers::{REDEEMED, framed},
     people::{ALICE, BOB, FOUNDER, MALLORY, NOW, Person},
@@ -32,7 +32,7 @@ fn texts() -> Vec<Seed> {
         seed(
             "malformed-too-long",
             [good.as_str(), &" ".repeat(2048)].concat(),
-            "Invite(TooLong { len: 2378, max: 2048 })",
+            "Invite(TooLong { len: 2380, max: 2048 })",
         ),
         seed("malformed-bytes-behind-it", [chain(1).body(), vec![0]].concat(), "Invite(Malformed(Trailing(1)))"),
         seed(
@@ -90,6 +90,11 @@ fn chains() -> Vec<Seed> {
             "wrongly-bound-secret-of-another-link",
             chain(2).with(|forge| forge.seed = Some(Person(31).seed())).body(),
             "Invite(WrongSeed)",
+        ),
+        seed(
+            "wrongly-bound-to-another-policy",
+            chain(1).with(|forge| forge.policy = Policy::Open).body(),
+            "Invite(BadSignature { link: 1 })",
         ),
         seed("wrongly-bound-no-secret", chain(2).with(|forge| forge.seed = None).body(), "Invite(WrongSeed)"),
     ]

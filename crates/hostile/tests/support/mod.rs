@@ -162,7 +162,7 @@ impl Lab {
         let charter = Charter { founder, salt: [7; 16], title, policy: Policy::Social, successors: List::default() };
         let (not_before, expires) = (UnixSeconds(wall().0 - 60), UnixSeconds(wall().0 + 3600));
         let terms = Terms { role: Role::Speaker, not_before, expires, uses: None, depth: 0 };
-        let salt = charter.salt;
+        let founding = charter.founding();
         let host = HostConfig {
             charter_statement: charter.sign(&Shipped, &signer),
             charter,
@@ -175,7 +175,7 @@ impl Lab {
         let host = Honest::start(1, listen, Arc::clone(&speakers), open).await;
         let contact = Contact { node: founder, addresses: List::truncated(host.addresses.iter().cloned()) };
         let holder = Holder::Bearer { seed: [8; 32] };
-        let invite = Invite::issue(&Shipped, &signer, founder, salt, terms, holder, [contact]).expect("an invite");
+        let invite = Invite::issue(&Shipped, &signer, founding, terms, holder, [contact]).expect("an invite");
         let wrong_at = Instant::now() + after;
         let (honest, hostile, talks) = (Vec::new(), Vec::new(), Vec::new());
         let said_at = Arc::default();

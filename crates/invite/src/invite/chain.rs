@@ -1,4 +1,4 @@
-//! The chain of an invite: founder, salt and one to four links. It is what a redeemer shows to the host.
+//! The chain of an invite: which room, and one to four links. It is what a redeemer shows to the host.
 
 use serde::{Deserialize, Serialize};
 use treehouse_wire::{
@@ -10,21 +10,23 @@ use super::{
     error::InviteError,
     link::{HolderKey, Link, SignedLink, check_narrowing},
 };
-use crate::{role::Role, statement::CLOCK_SKEW_SECONDS};
+use crate::{
+    charter::Founding,
+    role::{Policy, Role},
+    statement::CLOCK_SKEW_SECONDS,
+};
 
 /// A chain as it travels.
 #[derive(Serialize, Deserialize)]
 pub(super) struct WireChain {
-    founder: NodeId,
-    salt: [u8; 16],
+    founding: Founding,
     links: List<SignedLink, LINKS_MAX>,
 }
 
-/// Founder, salt and links.
+/// What room it is, and links.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chain {
-    pub(super) founder: NodeId,
-    pub(super) salt: [u8; 16],
+    pub(super) founding: Founding,
     first: Link,
     rest: Vec<Link>,
 }
@@ -54,12 +56,12 @@ impl Grant {
 }
 
 impl Chain {
-    pub(super) fn new(founder: NodeId, salt: [u8; 16], first: Link) -> Chain {
-        Chain { founder, salt, first, rest: Vec::new() }
+    pub(super) fn new(founding: Founding, first: Link) -> Chain {
+        Chain { founding, first, rest: Vec::new() }
     }
 
     pub(super) fn room(&self) -> RoomId {
-        RoomId::derive(&self.founder, &self.salt)
+        self.founding.room()
     }
 
     pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = &Link> + Clone {
@@ -81,17 +83,13 @@ impl Chain {
     }
 
     pub(super) fn to_wire(&self) -> WireChain {
-        WireChain {
-            founder: self.founder,
-            salt: self.salt,
-            links: List::truncated(self.links().map(|link| link.wire().clone())),
-        }
+        WireChain { founding: self.founding, links: List::truncated(self.links().map(|link| link.wire().clone())) }
     }
 
     pub(super) fn from_wire(wire: WireChain) -> Result<Chain, DecodeError> {
         let mut links = wire.links.into_vec().into_iter().map(Link::from_wire);
         let first = links.next().ok_or(DecodeError::OutOfRange("the number of links"))??;
-        Ok(Chain { founder: wire.founder, salt: wire.salt, first, rest: links.collect::<Result<_, _>>()? })
+        Ok(Chain { founding: wire.founding, first, rest: links.collect::<Result<_, _>>()? })
     }
 
     /// What costs no signature: each link narrows the one before, and the last is valid now, which all are then.
@@ -112,7 +110,8 @@ impl Chain {
     /// Each link is signed by the holder of the one before it, the first by the founder.
     pub(super) fn check_signatures<S: Suite>(&self, suite: &S) -> Result<(), InviteError> {
         let room = self.room();
-        let (mut key, mut previous) = (&self.founder.0, &[0; 32]);
+        let start = start_of(self.founding.policy);
+        let (mut key, mut previous) = (&self.founding.founder.0, &start);
         for (number, link) in (1..).zip(self.links()) {
             if !link.is_signed_by(suite, key, &room, previous) {
                 return Err(InviteError::BadSignature { link: number });
@@ -133,6 +132,13 @@ impl Chain {
             path: self.links().map(|link| *link.id()).collect(),
         }
     }
+}
+
+/// What the first link stands behind, in place of a link's id: the policy, so that the founder's signature is for it.
+pub(super) fn start_of(policy: Policy) -> [u8; 32] {
+    let mut start = [0; 32];
+    start[0] = policy as u8;
+    start
 }
 
 /// What the holder of the last link signs to redeem: the chain's hash, who redeems, at which host.
@@ -156,7 +162,7 @@ pub fn check_redemption<S: Suite>(
     now: UnixSeconds,
 ) -> Result<Grant, InviteError> {
     let chain = Chain::from_wire(decode(chain, INVITE_BYTES_MAX)?)?;
-    if chain.founder != *founder || chain.room() != *room {
+    if chain.founding.founder != *founder || chain.room() != *room {
         return Err(InviteError::OtherRoom);
     }
     let last = chain.last();

@@ -128,7 +128,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// Makes a link behind the one with the id `previous`; zeros for the first.
+    /// Makes a link behind the one with the id `previous`; the first stands behind its room's policy.
     pub(super) fn sign<S: Suite>(
         suite: &S,
         signer: &S::Signer,

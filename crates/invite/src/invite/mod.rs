@@ -19,7 +19,8 @@ use treehouse_wire::{
 };
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use chain::{Chain, WireChain, chain_bytes, redemption};
+use crate::charter::Founding;
+use chain::{Chain, WireChain, chain_bytes, redemption, start_of};
 
 pub use chain::{Grant, check_redemption};
 pub use error::{InviteError, Widening};
@@ -85,21 +86,20 @@ impl Invite {
     pub fn issue<S: Suite>(
         suite: &S,
         founder_signer: &S::Signer,
-        founder: NodeId,
-        salt: [u8; 16],
+        founding: Founding,
         terms: Terms,
         holder: Holder,
         bootstrap: impl IntoIterator<Item = Contact>,
     ) -> Result<Invite, InviteError> {
-        if suite.public_key(founder_signer) != founder.0 {
+        if suite.public_key(founder_signer) != founding.founder.0 {
             return Err(InviteError::NotFounder);
         }
         if !terms.is_usable() {
             return Err(InviteError::NeverValid);
         }
-        let room = RoomId::derive(&founder, &salt);
-        let link = Link::sign(suite, founder_signer, &room, &[0; 32], terms, holder.key(suite));
-        Ok(Invite::new(Chain::new(founder, salt, link), seed_of(&holder), List::default()).with_bootstrap(bootstrap))
+        let start = start_of(founding.policy);
+        let link = Link::sign(suite, founder_signer, &founding.room(), &start, terms, holder.key(suite));
+        Ok(Invite::new(Chain::new(founding, link), seed_of(&holder), List::default()).with_bootstrap(bootstrap))
     }
 
     /// Puts a narrower link behind the last one. It needs nobody: the seed of a bearer invite signs, or
@@ -162,17 +162,17 @@ impl Invite {
 
     /// Who founded the room.
     pub fn founder(&self) -> &NodeId {
-        &self.0.chain.founder
+        &self.0.chain.founding.founder
     }
 
-    /// The salt of the room's id.
-    pub fn salt(&self) -> &[u8; 16] {
-        &self.0.chain.salt
+    /// What it says of the room: whose it is, and who may come.
+    pub fn founding(&self) -> Founding {
+        self.0.chain.founding
     }
 
     /// Who admits: the founder.
     pub fn host(&self) -> NodeId {
-        self.0.chain.founder
+        self.0.chain.founding.founder
     }
 
     /// Whom to ask first, best first.

@@ -122,6 +122,10 @@ def pair(first, second):
     return lambda reader: [first(reader), second(reader)]
 
 
+def triple(first, second, third):
+    return lambda reader: [first(reader), second(reader), third(reader)]
+
+
 def repeated(item, count):
     return lambda reader: [item(reader) for _ in range(count)]
 
@@ -184,7 +188,11 @@ STATUS = struct_of(
     position=optional(POSITION),
     delay_ms=u16,
 )
-REPORT = enum(("Status", struct_of(node=NODE, status=STATUS)), ("Gone", struct_of(node=NODE, polite=flag)))
+REPORT = enum(
+    ("Status", struct_of(node=NODE, status=STATUS)),
+    ("Gone", struct_of(node=NODE, polite=flag)),
+    ("Complaint", struct_of(node=NODE, of=TAG, at=u64, signature=SIGNATURE)),
+)
 PLACEMENT = struct_of(
     counter=u32,
     rank=RANK,
@@ -232,7 +240,7 @@ CONTROL = enum(
     "Unsubscribe",
     ("Moved", CONTACT),
     ("Tick", TICK),
-    ("Hand", struct_of(claim=optional(pair(KEY, SIGNATURE)))),
+    ("Hand", struct_of(claim=optional(triple(KEY, SIGNATURE, SIGNATURE)))),
     ("State", STATEMENT),
     ("StatePart", struct_of(digest=HASH, index=u8, of=u8, part=blob(3800))),
     "StateWanted",
@@ -287,12 +295,14 @@ BEACON = struct_of(state=pair(u16, u32), number=u32, chosen=listing(VOICE, 3), c
 STAGE = listing(
     struct_of(node=NODE, role=ROLE, name=NAME, claim=optional(struct_of(key=KEY, signature=SIGNATURE))), 50
 )
-BANNED = enum(("Node", NODE), ("Link", LINK_TAG), ("Subtree", LINK_TAG))
+BANNED = enum(("Node", NODE), ("Link", LINK_TAG), ("Subtree", LINK_TAG), ("Revoked", LINK_TAG))
 BANS = listing(struct_of(who=BANNED, until=u64), 1000)
 HOLDER = enum(("Bound", NODE), ("Bearer", KEY))
 LINK_BODY = struct_of(role=ROLE, not_before=u64, expires=u64, uses=optional(u32), depth=u8, holder=HOLDER)
 LINK = struct_of(payload=blob(64), signature=SIGNATURE)
-CHAIN = struct_of(founder=NODE, salt=SALT, links=listing(LINK, 4))
+POLICIES = ["Open", "Social", "Closed"]
+POLICY = enum("Open", "Social", "Closed")
+CHAIN = struct_of(founder=NODE, salt=SALT, policy=POLICY, links=listing(LINK, 4))
 INVITE = struct_of(chain=CHAIN, seed=optional(KEY), bootstrap=listing(CONTACT, 4))
 
 
@@ -373,7 +383,7 @@ def believe(chain, seed, now):
         raise Refused("wider")
     if not bodies[-1]["not_before"] - 120 <= now < bodies[-1]["expires"] + 120:
         raise Refused("not now")
-    key, previous = unhex(chain["founder"]), bytes(32)
+    key, previous = unhex(chain["founder"]), bytes([POLICIES.index(chain["policy"])]) + bytes(31)
     room = room_of(key, unhex(chain["salt"]))
     for link in chain["links"]:
         if not is_signed("invite-link", room, previous + unhex(link["payload"]), key, unhex(link["signature"])):
@@ -396,7 +406,7 @@ def read_stage(data):
 
 def read_bans(data):
     bans = decode(BANS, data, 12 * 3800)
-    kinds = ["Node", "Link", "Subtree"]
+    kinds = ["Node", "Link", "Subtree", "Revoked"]
     who = [(kinds.index(kind), unhex(of)) for ban in bans for kind, of in ban["who"].items()]
     if any(a >= b for a, b in zip(who, who[1:])):
         raise Refused("out of order, or twice")
@@ -539,6 +549,11 @@ def check_statements(vectors):
     check(entry["hub"] == vectors["leases"][0]["value"]["hub"], "certificate under a lease")
     for entry in vectors["media_claims"]:
         check_claim(room, entry["speaker"], entry["media_key"], entry["signature"])
+        key, payload = unhex(entry["media_key"]), unhex(entry["speaker"] + entry["media_key"])
+        check(is_signed("media-key-held", room, payload, key, unhex(entry["held"])), f"held: {entry['name']}")
+    for entry in vectors["complaints"]:
+        payload = unhex(entry["by"] + entry["of"]) + entry["at"].to_bytes(8, "big")
+        check(is_signed("complaint", room, payload, unhex(entry["by"]), unhex(entry["signature"])), entry["name"])
 
 
 def check_claim(room, node, key, signature):

@@ -4,7 +4,7 @@
 
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
-use treehouse_invite::{Holder, HolderKey, Invite, Role, Terms};
+use treehouse_invite::{Founding, Holder, HolderKey, Invite, Policy, Role, Terms};
 use treehouse_wire::{Blob, Contact, Domain, List, NodeId, RoomId, Shipped, Signed, Suite, UnixSeconds, encode};
 
 /// Somebody, by one byte of seed.
@@ -67,8 +67,13 @@ pub fn contact(last: u8) -> Contact {
     Contact { node: FOUNDER.node(), addresses: List::truncated([address]) }
 }
 
+/// What invites say of the room of these tests.
+pub fn founding() -> Founding {
+    Founding { founder: FOUNDER.node(), salt: SALT, policy: Policy::Social }
+}
+
 pub fn issue(terms: Terms, holder: Holder) -> Invite {
-    Invite::issue(&Shipped, &FOUNDER.signer(), FOUNDER.node(), SALT, terms, holder, [contact(1)]).expect("an invite")
+    Invite::issue(&Shipped, &FOUNDER.signer(), founding(), terms, holder, [contact(1)]).expect("an invite")
 }
 
 /// Four links: to Alice, from her to a bearer, from the bearer to Bob, from Bob to another bearer.
@@ -94,8 +99,9 @@ pub struct ForgedLink {
 /// A chain as the specification describes it.
 #[derive(Clone)]
 pub struct Forge {
-    pub founder: NodeId,
-    pub salt: [u8; 16],
+    pub founding: Founding,
+    /// The policy that the first link is signed for.
+    pub signed_for: Policy,
     pub links: Vec<ForgedLink>,
     pub seed: Option<[u8; 32]>,
     pub bootstrap: Vec<Contact>,
@@ -113,8 +119,8 @@ impl Forge {
             previous: None,
         };
         Forge {
-            founder: FOUNDER.node(),
-            salt: SALT,
+            founding: founding(),
+            signed_for: Policy::Social,
             links: (0..len).map(link).collect(),
             seed: Some(Person(30 + len).seed()),
             bootstrap: vec![],
@@ -124,6 +130,7 @@ impl Forge {
     /// The links as they travel.
     pub fn signed_links(&self) -> Vec<Signed<64>> {
         let mut previous = [0; 32];
+        previous[0] = self.signed_for as u8;
         self.links
             .iter()
             .map(|link| {
@@ -138,7 +145,7 @@ impl Forge {
     }
 
     pub fn chain_bytes(&self) -> Vec<u8> {
-        encode(&(self.founder, self.salt, self.signed_links()))
+        encode(&(self.founding, self.signed_links()))
     }
 
     pub fn body(&self) -> Vec<u8> {

@@ -1,12 +1,18 @@
 //! Admission: checking a redemption, counting uses, signing the certificate.
 
-use treehouse_invite::{CERTIFICATE_SECONDS, Certificate, InviteError, Policy, Role, StatementError, check_redemption};
+use treehouse_invite::{
+    Ban, Banned, CERTIFICATE_SECONDS, Certificate, InviteError, Policy, Role, StatementError, check_redemption,
+};
 use treehouse_wire::{
-    Control, Lineage, List, NodeId, Suite, UnixSeconds,
+    Control, Lineage, LinkTag, List, NodeId, Suite, UnixSeconds,
     control::{Admitted, Join, Profile, Refusal, Report, Statement},
 };
 
-use super::{MEMBERS_MAX, uses::Waiting};
+use super::{
+    MEMBERS_MAX,
+    moderation::{FOR_GOOD, note_ban},
+    uses::Waiting,
+};
 use crate::{
     api::{Event, Offence, Output, Redemption, RoomError},
     children::Certified,
@@ -92,7 +98,15 @@ impl<S: Suite> Room<S> {
 
     /// Admits nobody any more by a chain with this link.
     pub(crate) fn revoke_invite(&mut self, link: [u8; 32]) -> Result<(), RoomError> {
-        self.acting.as_mut().ok_or(RoomError::NotHost)?.uses.revoke(link);
+        let wall = self.wall;
+        let acting = self.acting.as_mut().ok_or(RoomError::NotHost)?;
+        acting.uses.revoke(link);
+        // Hubs admit too, and know of it by the room state.
+        let revoked = Ban { who: Banned::Revoked(LinkTag::of(&link)), until: FOR_GOOD };
+        if !note_ban(&mut acting.bans, revoked, wall) {
+            return Err(RoomError::BansFull);
+        }
+        self.publish_soon();
         Ok(())
     }
 
@@ -124,6 +138,9 @@ impl<S: Suite> Room<S> {
                 return Err(Refusal::RoomFull);
             }
             self.relax_protection();
+        }
+        if self.state.bans().revoke(&grant.lineage()) {
+            return Err(Refusal::Revoked);
         }
         if self.policy == Policy::Closed && grant.uses.is_empty() && !grant.bound {
             return Err(Refusal::Uncounted);

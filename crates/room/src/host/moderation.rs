@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use treehouse_invite::{Ban, Banned, Bans, CERTIFICATE_SECONDS};
-use treehouse_wire::{Epoch, RoomKeySeed, Suite, UnixSeconds, limits::BANS_MAX};
+use treehouse_wire::{Epoch, LinkTag, RoomKeySeed, Suite, UnixSeconds, limits::BANS_MAX};
 
 use crate::{api::RoomError, config::Past, room::Room, time::Instant, timers::Timer};
 
@@ -13,7 +13,7 @@ const ROTATED: Duration = Duration::from_secs(600);
 /// Keys that follow each other because somebody is put out are this far apart at least; whoever is put out meanwhile waits for it.
 const APART: Duration = Duration::from_millis(200);
 /// A ban without an end.
-const FOR_GOOD: UnixSeconds = UnixSeconds(u64::MAX);
+pub(super) const FOR_GOOD: UnixSeconds = UnixSeconds(u64::MAX);
 
 /// The room keys that a host has signed, and what the next is drawn from.
 #[derive(Debug)]
@@ -38,11 +38,21 @@ impl Rotation {
 /// Who was banned for good when the room was open before.
 pub(super) fn recall(past: &Past) -> Bans {
     let mut bans = Bans::default();
-    for who in &past.bans {
+    let revoked = past.revoked.iter().map(|link| Banned::Revoked(LinkTag::of(link)));
+    for who in past.bans.iter().copied().chain(revoked) {
         // More than fit have not been kept.
-        let _ = bans.add(Ban { who: *who, until: FOR_GOOD });
+        let _ = bans.add(Ban { who, until: FOR_GOOD });
     }
     bans
+}
+
+/// Adds a ban; false where the list is full.
+pub(super) fn note_ban(bans: &mut Arc<Bans>, ban: Ban, wall: UnixSeconds) -> bool {
+    let bans = Arc::make_mut(bans);
+    if bans.all().len() >= BANS_MAX {
+        bans.forget_past(wall);
+    }
+    bans.add(ban)
 }
 
 impl<S: Suite> Room<S> {
@@ -62,11 +72,7 @@ impl<S: Suite> Room<S> {
         if who == Banned::Node(me) {
             return Err(RoomError::OwnRoom);
         }
-        let bans = Arc::make_mut(&mut acting.bans);
-        if bans.all().len() >= BANS_MAX {
-            bans.forget_past(wall);
-        }
-        if !bans.add(Ban { who, until }) {
+        if !note_ban(&mut acting.bans, Ban { who, until }, wall) {
             return Err(RoomError::BansFull);
         }
         acting.rotation.due = true;

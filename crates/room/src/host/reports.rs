@@ -1,7 +1,7 @@
 //! What reaches the host: hands, and that members come and go.
 
 use treehouse_invite::{MediaClaim, Role};
-use treehouse_wire::{Control, NodeId, Suite};
+use treehouse_wire::{Control, NodeId, Signature, Suite};
 
 use crate::{
     api::{Event, Offence},
@@ -12,17 +12,17 @@ use crate::{
 const HANDS_SEEN: u32 = 32;
 
 impl<S: Suite> Room<S> {
-    pub(crate) fn hand_request(&mut self, from: NodeId, claim: Option<MediaClaim>) {
+    pub(crate) fn hand_request(&mut self, from: NodeId, claim: Option<(MediaClaim, Signature)>) {
         let Some(region) = &self.region else { return self.offended(from, Offence::OutOfRole) };
         if !region.directory.contains(&from) {
             // One that was handed over may not know yet.
             let splits = region.hub.is_some() || self.acting.as_ref().is_some_and(|acting| !acting.hubs.is_empty());
             return if splits { self.send_on(from) } else { self.offended(from, Offence::OutOfRole) };
         }
-        if claim.is_some_and(|claim| !claim.verify(&self.suite, &self.room, &from)) {
+        if claim.is_some_and(|(claim, proof)| !claim.verify_held(&self.suite, &self.room, &from, &proof)) {
             return self.offended(from, Offence::Forged);
         }
-        self.hand_raised(from, claim);
+        self.hand_raised(from, claim.map(|(claim, _)| claim));
     }
 
     /// A hand went up or down. One that the invite lets speak is brought up at once.

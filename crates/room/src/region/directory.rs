@@ -14,6 +14,7 @@ use treehouse_wire::{
 
 use super::{
     cells::{Cells, Entry},
+    forgers::Accused,
     standing::Standing,
     survival::leaves_soon,
 };
@@ -21,6 +22,10 @@ use crate::{config::Protection, coordinates::Coordinate, time::Instant};
 
 /// Members that are not paired with one member again.
 const AVOID_MAX: usize = 8;
+/// Feeds that a member had which are remembered: a complaint may come after the next feeds have.
+const HAD_MAX: usize = 4;
+/// Nobody is avoided for so long because it did not answer.
+const KEPT: Duration = Duration::from_secs(3600);
 /// Cost of one hop beside the network's, in microseconds.
 const HOP_US: u32 = 1000;
 /// Cost of a parent whose slots are all taken, in microseconds.
@@ -96,6 +101,10 @@ pub(crate) struct Member {
     pub(crate) doubted: bool,
     /// What those show of it that it feeds.
     pub(crate) standing: Standing,
+    /// What those say of it whom it has sent a forgery.
+    pub(super) accused: Accused,
+    /// Who fed it, or stood by, of late; the newest first.
+    pub(super) had: [Option<NodeTag>; HAD_MAX],
     /// Whom it last said that it is fed by.
     pub(super) said_parent: Option<NodeTag>,
     /// When it last was cut off itself: those below it are no witnesses then.
@@ -175,6 +184,8 @@ impl Member {
             doubted: false,
             standing: Standing::default(),
             said_parent: None,
+            accused: Accused::default(),
+            had: [None; HAD_MAX],
             cut_at: None,
             sent_on: None,
             leads: false,
@@ -209,9 +220,9 @@ impl Member {
         self.reported > 0 || !self.children.is_empty()
     }
 
-    /// Whether others could connect to it and be fed.
+    /// Whether others could connect to it and be fed, and it does not forge.
     pub(crate) fn is_capable(&self) -> bool {
-        !self.profile.addresses.is_empty() && self.profile.children_max > 0
+        !self.profile.addresses.is_empty() && self.profile.children_max > 0 && !self.accused.forges
     }
 
     /// Whether it could, and those that it fed have not lost it of late.
@@ -232,15 +243,28 @@ impl Member {
     /// Is not to be paired with another until then. One that it avoids already it names each time that it asks: that is no new
     /// reason.
     pub(crate) fn avoid(&mut self, node: NodeId, now: Instant, until: Instant, had_fed: bool) {
-        if let Some((.., fed)) = self.avoid.iter_mut().find(|(of, until, _)| *of == node && *until > now) {
-            *fed |= had_fed;
+        if let Some((_, ends, fed)) = self.avoid.iter_mut().find(|(of, until, _)| *of == node && *until > now) {
+            (*ends, *fed) = ((*ends).max(until), *fed | had_fed);
             return;
         }
         self.avoid.retain(|(of, ..)| *of != node);
         if self.avoid.len() >= AVOID_MAX {
-            self.avoid.remove(0);
+            let soonest = (0..).zip(&self.avoid).min_by_key(|(_, (_, until, _))| *until);
+            let soonest = soonest.map_or(0, |(at, _)| at);
+            self.avoid.remove(soonest);
         }
         self.avoid.push((node, until, had_fed));
+    }
+
+    /// Never mind what was between the two: they are not put together until then.
+    pub(super) fn keep_from(&mut self, node: NodeId, until: Instant) {
+        self.avoid.retain(|(of, ..)| *of != node);
+        self.avoid.push((node, until, false));
+    }
+
+    /// Whether the two are not to be put together for longer than because something did not work out.
+    pub(super) fn is_kept_from(&self, node: &NodeId, now: Instant) -> bool {
+        self.avoid.iter().any(|(of, until, _)| of == node && until.since(now) > KEPT)
     }
 
     pub(crate) fn avoids(&self, node: &NodeId, now: Instant) -> bool {
@@ -444,6 +468,7 @@ impl Directory {
         if before == parent {
             return;
         }
+        self.note_had(slot, before);
         if let Some(before) = before {
             self.change_at(before, now, |of| of.children.retain(|child| *child != slot));
         }
@@ -456,6 +481,14 @@ impl Directory {
             for neighbour in [member.standby, member.parent].into_iter().flatten() {
                 self.index(neighbour, now);
             }
+        }
+    }
+
+    fn note_had(&mut self, slot: Slot, before: Option<Slot>) {
+        let before = before.and_then(|before| self.at(before)).map(|of| of.node.tag());
+        if let Some(member) = self.at_mut(slot).filter(|of| before.is_some() && of.had[0] != before) {
+            member.had.rotate_right(1);
+            member.had[0] = before;
         }
     }
 
@@ -474,6 +507,7 @@ impl Directory {
         if before == standby {
             return;
         }
+        self.note_had(slot, before);
         if let Some(before) = before {
             self.change_at(before, now, |of| of.standing_by.retain(|child| *child != slot));
         }

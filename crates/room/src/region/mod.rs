@@ -5,6 +5,7 @@
 pub(crate) mod cells;
 pub(crate) mod directory;
 mod doubt;
+mod forgers;
 mod handover;
 mod hub;
 mod overdue;

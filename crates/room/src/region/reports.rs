@@ -38,6 +38,9 @@ impl<S: Suite> Room<S> {
             let known = |node: &NodeId| self.region.as_ref().is_some_and(|region| region.directory.contains(node));
             match report {
                 Report::Status { node, status } if known(node) => self.take_status(*node, status, false),
+                Report::Complaint { node, of, at, signature } if known(node) => {
+                    self.complaint(*node, *of, *at, *signature);
+                }
                 Report::Gone { node, polite } if known(node) => self.member_lost(*node, *polite),
                 // It said goodbye here as well as to its parent.
                 Report::Gone { node, .. } if self.is_gone(node) => {}
@@ -104,9 +107,13 @@ impl<S: Suite> Room<S> {
 
     /// Passes a report on to the parent, with others, soon.
     pub(crate) fn report_up(&mut self, report: Report) {
-        let node = report.node();
+        let about = |of: &Report| match of {
+            Report::Complaint { of, .. } => Some(*of),
+            Report::Status { .. } | Report::Gone { .. } => None,
+        };
+        let newer = (report.node(), about(&report));
         let waiting = &mut self.reports_waiting;
-        waiting.retain(|of| of.node() != node);
+        waiting.retain(|of| (of.node(), about(of)) != newer);
         if waiting.len() >= WAITING_MAX {
             waiting.remove(0);
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{Ix, WALL, World};
-use treehouse_invite::{Holder, Invite, Policy, Role, Terms};
+use treehouse_invite::{Founding, Holder, Invite, Policy, Role, Terms};
 use treehouse_room::{Cheap, Command, Event, Input, JoinFailure, Past, Protection, Redemption};
 use treehouse_wire::{NodeId, Suite, UnixSeconds, control::Refusal};
 
@@ -26,7 +26,7 @@ fn invite(world: &World<Cheap>, uses: Option<u32>, holder: Holder) -> Invite {
     let first = world.invite.as_ref().expect("the room is open");
     let signer = Cheap.signer(&world.nodes[0].identity_seed);
     let bootstrap = first.bootstrap().to_vec();
-    Invite::issue(&Cheap, &signer, *first.founder(), *first.salt(), terms(uses, 3), holder, bootstrap).expect("terms")
+    Invite::issue(&Cheap, &signer, first.founding(), terms(uses, 3), holder, bootstrap).expect("terms")
 }
 
 fn bearer(seed: u8) -> Holder {
@@ -187,4 +187,18 @@ fn a_closed_room_takes_bound_and_counted_invites_only() {
     let joiner = world.join_as(ann, bound, 2);
     world.run_for(SECOND);
     assert!(is_in(&world, joiner));
+}
+
+/// The founder has signed both; a member is not let in on other terms than it was shown.
+#[test]
+fn a_member_does_not_stay_in_a_room_whose_policy_is_not_that_of_its_invite() {
+    let mut world = room();
+    let first = world.invite.as_ref().expect("the room is open");
+    assert_eq!(first.founding().policy, world.policy);
+    let (signer, bootstrap) = (Cheap.signer(&world.nodes[0].identity_seed), first.bootstrap().to_vec());
+    let founding = Founding { policy: Policy::Closed, ..first.founding() };
+    let other = Invite::issue(&Cheap, &signer, founding, terms(None, 0), bearer(3), bootstrap).expect("terms");
+    let (joiner, _) = told(&mut world, &other);
+    assert!(!is_in(&world, joiner));
+    assert!(world.has_event(joiner, |event| *event == Event::JoinFailed(JoinFailure::BadAnswer)));
 }

@@ -186,15 +186,26 @@ fn packets_that_nobody_asked_for_are_dropped_and_at_last_end_the_link() {
 
 #[test]
 fn a_member_that_claims_the_key_of_another_voice_does_not_get_it() {
-    let mut world = room(Protection::All);
-    let (hostile, _) = relay_and_child(&world);
-    let key = world.media_key(1);
-    let node = world.nodes[hostile].id;
-    // Any member can sign that a key is its own; the stage has each voice once.
-    let claim = MediaClaim::sign(&Cheap, &world.nodes[hostile].identity_seed, &world.room(0).id(), &node, key);
-    world.slip_control(hostile, 0, &Control::Hand { claim: Some((claim.key, claim.signature)) });
-    nobody_notices(&mut world, hostile);
-    let staged = |event: &Event| matches!(event, Event::Stage(stage) if stage.iter().any(|member| member.node == node));
-    assert!(!world.has_event(0, staged), "it is not on stage");
-    assert!(world.has_event(0, |event| matches!(event, Event::Hand { peer, raised: true, .. } if *peer == node)));
+    // While the speaker is on stage, and once it has left.
+    for is_there in [true, false] {
+        let mut world = room(Protection::All);
+        let (hostile, _) = relay_and_child(&world);
+        let key = world.media_key(1);
+        if !is_there {
+            world.command(1, Command::LowerHand);
+            world.run_for(3 * SECOND);
+        }
+        let (id, node) = (world.room(0).id(), world.nodes[hostile].id);
+        // Any member can sign that a key is its own, but has not got it.
+        let seed = world.nodes[hostile].identity_seed;
+        let claim = MediaClaim::sign(&Cheap, &seed, &id, &node, key);
+        let proof = MediaClaim::prove(&Cheap, &seed, &id, &node);
+        world.slip_control(hostile, 0, &Control::Hand { claim: Some((claim.key, claim.signature, proof)) });
+        assert!(accused(&world, 0, hostile, Offence::Forged));
+        world.run_for(3 * SECOND);
+        let staged =
+            |event: &Event| matches!(event, Event::Stage(stage) if stage.iter().any(|member| member.node == node));
+        let raised = |event: &Event| matches!(event, Event::Hand { peer, .. } if *peer == node);
+        assert!(!world.has_event(0, staged) && !world.has_event(0, raised), "it is not on stage, nor waits for it");
+    }
 }

@@ -12,7 +12,7 @@ use treehouse_room::{
 };
 use treehouse_wire::{
     Contact, Control, Lineage, List, NodeId, Suite, UnixSeconds,
-    control::{Decline, Name, Purpose, Subscribe},
+    control::{Decline, Name, Purpose, Refusal, Subscribe},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -340,6 +340,24 @@ fn the_host_is_not_told_of_members_that_it_does_not_lead() {
     let unread = world.reported.iter().filter(|report| !own.contains(&report.node())).count();
     println!("{unread} of {} reports to the host are of others' members", world.reported.len());
     assert!(unread <= 6, "{unread} of {}", world.reported.len());
+}
+
+#[test]
+fn a_hub_admits_nobody_by_an_invite_that_was_revoked() {
+    let mut world = regions(100, Protection::Off, 4);
+    let hub = led(&world).into_keys().find(|ix| *ix != 0).expect("a hub");
+    let inside = world.inside().len();
+    let link = *world.invite.as_ref().and_then(|invite| invite.links().next()).expect("a link").id();
+    let before = world.join_by(hub, 0);
+    world.run_for(2 * SECOND);
+    assert!(world.room(before).view().inside);
+    world.command(0, Command::RevokeInvite(link));
+    world.run_for(3 * SECOND);
+    let after = world.join_by(hub, 0);
+    world.run_for(2 * SECOND);
+    let refused = |event: &Event| *event == Event::JoinFailed(JoinFailure::Refused(Refusal::Revoked));
+    assert!(world.has_event(after, refused), "{:?}", world.nodes[after].events);
+    assert_eq!(world.inside().len(), inside + 1, "and those who are in stay");
 }
 
 #[test]

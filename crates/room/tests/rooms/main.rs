@@ -3,6 +3,7 @@
 mod support;
 
 mod capacity;
+mod complaints;
 mod counted;
 mod doubts;
 mod floor;

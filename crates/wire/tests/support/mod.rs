@@ -6,7 +6,7 @@ pub mod files;
 
 use treehouse_wire::{
     Address, Blob, Contact, Control, Epoch, FrameNumber, LinkTag, List, MediaKey, NodeId, NodeTag, RoomKey, Signature,
-    Text, VoiceId,
+    Text, UnixSeconds, VoiceId,
     control::{
         Admitted, Adoption, Decline, Farewell, HubRow, Join, Placement, Position, Profile, Purpose, Rank, Record,
         Refusal, Report, Statement, Status, Subscribe, Tick,
@@ -162,6 +162,12 @@ fn placing() -> Vec<(&'static str, Control)> {
                     status: Status { standby: Some(NodeTag([0x22; 4])), position: None, ..status() },
                 },
                 Report::Gone { node: node(6), polite: true },
+                Report::Complaint {
+                    node: node(5),
+                    of: NodeTag([0x23; 4]),
+                    at: UnixSeconds(1_790_000_000),
+                    signature: signature(0x53),
+                },
             ])),
         ),
     ]
@@ -196,7 +202,7 @@ fn feeding() -> Vec<(&'static str, Control)> {
 
 fn stating() -> Vec<(&'static str, Control)> {
     vec![
-        ("hand up", Control::Hand { claim: Some((MediaKey([0x6d; 32]), signature(0x51))) }),
+        ("hand up", Control::Hand { claim: Some((MediaKey([0x6d; 32]), signature(0x51), signature(0x52))) }),
         ("hand down", Control::Hand { claim: None }),
         ("state", Control::State(statement(0x57))),
         ("state part", Control::StatePart { digest: [0xd1; 32], index: 1, of: 2, part: Blob::truncated([0xaa; 6]) }),

@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use rand_xoshiro::rand_core::SeedableRng;
-use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
+use treehouse_invite::{Charter, Founding, Holder, Invite, Policy, Role, Terms};
 use treehouse_room::{Config, HostConfig, Past};
 use treehouse_wire::{Address, Contact, List, NodeId, Suite, UnixSeconds, control::Name};
 
@@ -110,7 +110,8 @@ impl Keys {
         };
         let holder = Holder::Bearer { seed: (self.map)(&self.random(Use::Invite, NodeIx::HOST, 0)) };
         let contact = Contact { node: founder, addresses: List::truncated([address]) };
-        match Invite::issue(suite, &signer, founder, SALT, terms, holder, [contact]) {
+        let founding = Founding { founder, salt: SALT, policy: Policy::Social };
+        match Invite::issue(suite, &signer, founding, terms, holder, [contact]) {
             Ok(invite) => invite,
             // The signer is the founder's and the terms end after they begin: nothing is left to refuse.
             Err(error) => unreachable!("{error}"),

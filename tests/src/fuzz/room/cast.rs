@@ -6,13 +6,14 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use treehouse_invite::{
-    CERTIFICATE_SECONDS, Certificate, Charter, Holder, Invite, Lease, MediaClaim, Policy, Role, Terms,
+    CERTIFICATE_SECONDS, Certificate, Charter, Complaint, Founding, Holder, Invite, Lease, MediaClaim, Policy, Role,
+    Terms,
 };
 use treehouse_room::Cheap;
 use treehouse_wire::{
     Address, Blob, CaptureTime, Contact, Epoch, FrameNumber, FramesPerPacket, Header, Level, Lineage, LinkTag, List,
-    MediaKey, NodeId, Packet, RoomId, RoomKey, RoomKeySeed, Suite, UnixSeconds, VoiceId,
-    control::{Name, Profile, Statement},
+    MediaKey, NodeId, Packet, RoomId, RoomKey, RoomKeySeed, Signature, Suite, UnixSeconds, VoiceId,
+    control::{Name, Profile, Report, Statement},
     limits::ADDRESSES_MAX,
 };
 
@@ -128,8 +129,8 @@ impl Cast {
             depth: 0,
         };
         let (holder, at) = (Holder::Bearer { seed: [9; 32] }, [Self::contact(self.host)]);
-        let founder = Self::node(self.host);
-        Invite::issue(&Cheap, &Self::seed(self.host), founder, [7; 16], terms, holder, at).expect("terms that hold")
+        let founding = Founding { founder: Self::node(self.host), salt: [7; 16], policy: Policy::Social };
+        Invite::issue(&Cheap, &Self::seed(self.host), founding, terms, holder, at).expect("terms that hold")
     }
 
     /// That `who` belongs to the room, as `kind` says: 0 rightly, 1 by itself, 2 of long ago, 3 of another room.
@@ -166,6 +167,21 @@ impl Cast {
             expires: UnixSeconds(from + 600),
         };
         lease.sign(&Cheap, &Self::seed(if kind == 1 { who } else { self.host }), &self.room())
+    }
+
+    /// That `by` was sent a forgery by `of`, as `kind` says: rightly, or signed by another.
+    #[must_use]
+    pub fn complaint(self, by: u8, of: u8, kind: u8) -> Report {
+        let signer = Self::seed(if kind & 8 == 8 { by } else { of });
+        let complaint = Complaint::sign(&Cheap, &signer, &self.room(), Self::node(by), Self::node(of), WALL);
+        let Complaint { by: node, of, at, signature } = complaint;
+        Report::Complaint { node, of: of.tag(), at, signature }
+    }
+
+    /// What the owner of a voice has shown of its having the key.
+    #[must_use]
+    pub fn held(self, of: u8) -> Signature {
+        MediaClaim::prove(&Cheap, &Self::media_seed(of), &self.room(), &Self::node(of))
     }
 
     /// That a voice is `who`'s; where `of` is another, it claims that one's voice for itself.

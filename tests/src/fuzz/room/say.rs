@@ -170,12 +170,14 @@ fn record(script: &mut Script<'_>) -> Record {
     }
 }
 
-fn report(script: &mut Script<'_>) -> Report {
-    let (kind, node) = (script.byte(), Cast::node(anyone(script)));
-    if kind & 1 == 1 {
-        Report::Gone { node, polite: kind & 2 == 2 }
-    } else {
-        Report::Status { node, status: status(script) }
+fn report(cast: Cast, script: &mut Script<'_>) -> Report {
+    let (kind, by) = (script.byte(), anyone(script));
+    let node = Cast::node(by);
+    match kind & 3 {
+        0 | 2 => Report::Status { node, status: status(script) },
+        1 if kind & 4 == 4 => cast.complaint(by, anyone(script), kind),
+        1 => Report::Gone { node, polite: false },
+        _ => Report::Gone { node, polite: true },
     }
 }
 
@@ -184,7 +186,7 @@ pub fn message(cast: Cast, from: u8, number: u8, script: &mut Script<'_>) -> Con
     match number % 36 {
         0..=5 => entering(cast, from, number % 36, script),
         6 => Control::Refused(pick(REFUSALS, script)),
-        number @ 7..=12 => placing(number, script),
+        number @ 7..=12 => placing(cast, number, script),
         number @ 13..=18 => feeding(cast, from, number, script),
         number @ 19..=24 => stating(cast, from, number, script),
         number => leading(cast, number, script),
@@ -224,7 +226,7 @@ fn entering(cast: Cast, from: u8, number: u8, script: &mut Script<'_>) -> Contro
     }
 }
 
-fn placing(number: u8, script: &mut Script<'_>) -> Control {
+fn placing(cast: Cast, number: u8, script: &mut Script<'_>) -> Control {
     let contact = |script: &mut Script<'_>| Cast::contact(anyone(script));
     match number {
         7 => Control::Seek {
@@ -250,7 +252,7 @@ fn placing(number: u8, script: &mut Script<'_>) -> Control {
             review_s: u16::from(script.byte()),
         })),
         11 => Control::Status(status(script)),
-        _ => Control::Reports(some_of(script, report)),
+        _ => Control::Reports(some_of(script, |script| report(cast, script))),
     }
 }
 
@@ -281,10 +283,14 @@ fn stating(cast: Cast, from: u8, number: u8, script: &mut Script<'_>) -> Control
     match number {
         19 => {
             let of = script.byte();
-            // Not that `from` itself claims another's key: nothing tells that it has not got it (see the threat model).
-            let (who, voice) = if of & 0x80 != 0 { (1, of % (ME + 1)) } else { (from, from) };
-            let claim = (of != 0xff).then(|| cast.claim(who, voice));
-            Control::Hand { claim: claim.map(|claim| (claim.key, claim.signature)) }
+            // For another, or of another's key, of which `from` has seen only what its owner has proved.
+            let (who, voice) = match of >> 6 {
+                0 | 1 => (from, from),
+                2 => (1, of % (ME + 1)),
+                _ => (from, of % (ME + 1)),
+            };
+            let claim = (of != 0xff).then(|| (cast.claim(who, voice), cast.held(voice)));
+            Control::Hand { claim: claim.map(|(claim, proof)| (claim.key, claim.signature, proof)) }
         }
         20 => Control::State(state(cast, from, script)),
         21 => {

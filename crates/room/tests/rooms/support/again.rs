@@ -24,7 +24,8 @@ impl<S: Suite> World<S> {
         let terms = Terms { role: Role::Listener, not_before, expires, uses: None, depth };
         let contact = Contact { node: self.nodes[0].id, addresses: List::truncated([Self::address(0)]) };
         let holder = Holder::Bearer { seed: [19; 32] };
-        Invite::issue(&self.suite, &signer, self.nodes[0].id, [7; 16], terms, holder, [contact]).expect("an invite")
+        let founding = self.invite.as_ref().expect("the room is open").founding();
+        Invite::issue(&self.suite, &signer, founding, terms, holder, [contact]).expect("an invite")
     }
 
     /// A message from `from` that its room did not send, at the other end of their link.

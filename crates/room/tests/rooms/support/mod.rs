@@ -248,7 +248,7 @@ impl<S: Suite> World<S> {
         let contact = Contact { node: founder, addresses: List::truncated([Self::address(0)]) };
         let bootstrap = [contact];
         let holder = Holder::Bearer { seed: [9; 32] };
-        let invite = Invite::issue(&self.suite, &signer, founder, salt, terms, holder, bootstrap);
+        let invite = Invite::issue(&self.suite, &signer, charter.founding(), terms, holder, bootstrap);
         self.invite = Some(invite.expect("a valid invite"));
         let host = HostConfig {
             charter,
