@@ -48,9 +48,9 @@ fn parse_policy(word: &str) -> Result<Policy, String> {
 
 /// What an invite may grant, as a word.
 fn parse_role(word: &str) -> Result<Role, String> {
-    let all = [Role::Listener, Role::Speaker, Role::Moderator];
+    let all = [Role::Booster, Role::Listener, Role::Speaker, Role::Moderator];
     let found = all.into_iter().find(|role| role.to_string() == word);
-    found.ok_or_else(|| "the role must be one of listener, speaker, moderator".to_owned())
+    found.ok_or_else(|| "the role must be one of booster, listener, speaker, moderator".to_owned())
 }
 
 /// What to do.
@@ -60,6 +60,8 @@ pub enum Command {
     Host(HostArgs),
     /// Enter a room with an invite, hear it, and pass it on to others.
     Join(JoinArgs),
+    /// Relay a room with a boost link, for others: this node is no member and hears nothing.
+    Boost(BoostArgs),
     /// Make, narrow, look at, revoke and list invites.
     #[command(subcommand)]
     Invite(InviteCommand),
@@ -91,7 +93,7 @@ pub enum InviteCommand {
 /// What an invite grants; flags of `invite new` and `invite narrow` alike.
 #[derive(Debug, Args)]
 pub struct GrantArgs {
-    /// The highest role: listener, speaker or moderator. Without it: listener, or as in the invite that is narrowed.
+    /// The highest role: booster, listener, speaker or moderator. Without it: listener, or as in the invite that is narrowed.
     #[arg(long, value_parser = parse_role)]
     pub role: Option<Role>,
     /// How many may come in by it. Without it: as many as like, or as in the invite that is narrowed.
@@ -272,6 +274,32 @@ pub struct JoinArgs {
     /// What every node takes.
     #[command(flatten)]
     pub node: NodeArgs,
+}
+
+/// Flags of `boost`.
+#[derive(Debug, Args)]
+pub struct BoostArgs {
+    /// The boost link, or a file that holds it: an invite for boosters, as `treehouse invite new --role booster` makes it.
+    #[arg(value_name = "BOOST-LINK")]
+    pub link: String,
+    /// Uplink that may be used, in bits per second, for instance 800k, 20M or 1G; each feed takes up to 300k of it.
+    #[arg(long, value_name = "RATE", default_value = "20M", value_parser = crate::boost::parse_rate)]
+    pub uplink: u64,
+    /// What others call you. Without it: `booster` and the end of your peer id.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Address to listen on for those whom you feed; may be given several times. Without it: as for `join`.
+    #[arg(long, value_name = "MULTIADDR")]
+    pub listen: Vec<String>,
+    /// Leave after this long, for instance 20s, 2m or 1h30m.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
+    pub stay: Option<Duration>,
+    /// Print each event as one line of JSON on standard output; docs/events.md lists them.
+    #[arg(long)]
+    pub json: bool,
+    /// For programs that start this one: leave as soon as standard input is closed.
+    #[arg(long, hide_short_help = true)]
+    pub until_stdin_closes: bool,
 }
 
 /// Flags of `host` and `join` alike.

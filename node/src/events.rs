@@ -226,6 +226,8 @@ pub struct OnStage {
 /// Counters since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
+    /// Bytes of packets sent, in all.
+    pub bytes_sent: u64,
     /// Frames sent: one for each frame and receiver.
     pub frames_sent: u64,
     /// Frames that came, each copy counted.

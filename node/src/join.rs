@@ -1,7 +1,8 @@
 //! `treehouse join`: enters a room with an invite.
 
+use treehouse_invite::Role;
 use treehouse_net::parse_address;
-use treehouse_wire::{Address, control::Name};
+use treehouse_wire::{Address, NodeId, control::Name};
 
 use crate::{
     cli::JoinArgs,
@@ -21,6 +22,19 @@ const LOOPBACK: [&str; 2] = ["/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/tcp
 /// [`Failure`], one sentence.
 pub async fn run(args: JoinArgs) -> Result<(), Failure> {
     let invite = inspect::read(&args.invite)?;
+    if invite.links().next_back().is_some_and(|link| link.terms.role == Role::Booster) {
+        let sentence = "this link is for boosters, which relay and hear nothing: use `treehouse boost` with it";
+        return Err(Failure::Usage(sentence.to_owned()));
+    }
+    enter(args, |me| format!("guest {}", short(&peer_id(me)))).await
+}
+
+/// Enters a room as the invite says, and stays until it ends or this node leaves; `named`: what it is called where the user does not say.
+///
+/// # Errors
+/// [`Failure`], one sentence.
+pub async fn enter(args: JoinArgs, named: impl Fn(&NodeId) -> String) -> Result<(), Failure> {
+    let invite = inspect::read(&args.invite)?;
     inspect::verify(&invite)?;
     if invite.bootstrap().is_empty() {
         return Err(Failure::Usage("the invite names no address of the host: ask for one that does".to_owned()));
@@ -35,7 +49,7 @@ pub async fn run(args: JoinArgs) -> Result<(), Failure> {
     let instead: Vec<Address> = instead.iter().filter_map(|text| parse_address(text).ok()).collect();
     let mut session = Session::start(setup, Part::Member, &instead).await?;
     if name.is_empty() {
-        session.set_name(&format!("guest {}", short(&peer_id(&session.node()))));
+        session.set_name(&named(&session.node()));
     }
     if session.node() == invite.host() {
         return Err(Failure::Failed(

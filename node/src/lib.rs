@@ -2,7 +2,7 @@
 //!
 //! * [`cli`]: the command line; [`failure`]: why the program ends without success.
 //! * [`identity`]: the key that is this node's name, in a file; [`peer`]: how it is written.
-//! * [`host`], [`join`]: how a room is opened and entered; [`session`]: one node in it, from its start to its end.
+//! * [`host`], [`join`], [`boost`]: how a room is opened, entered and relayed; [`session`]: one node in it, from its start to its end.
 //! * [`events`]: what a node tells a program; [`view`], [`terminal`]: what it shows to a person.
 //! * [`invite`]: how invites are made, narrowed, revoked and listed; [`mod@inspect`]: what one says; [`qr`]: how it looks.
 //! * [`store`]: what is kept beside the identity; [`control`]: how a command talks to a running node; [`private`]: secret files.
@@ -14,6 +14,7 @@ macro_rules! say {
     ($($words:tt)*) => { $crate::output::say(format_args!($($words)*)) };
 }
 
+pub mod boost;
 pub mod cli;
 pub mod clock;
 pub mod control;
@@ -77,6 +78,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Host(args) => block_on(host::run(args)),
         Command::Join(args) => block_on(join::run(args)),
+        Command::Boost(args) => block_on(boost::run(args)),
         Command::Demo(args) => block_on(demo::run(&args)),
         Command::Invite(InviteCommand::New(args)) => invite::new(&args),
         Command::Invite(InviteCommand::Narrow(args)) => invite::narrow(&args),

@@ -35,6 +35,9 @@ pub struct View {
     standbys: Vec<String>,
     host_lost: bool,
     recording: bool,
+    /// Bytes that were sent to others, and bits in the last second.
+    carried: u64,
+    rate_bps: u64,
 }
 
 impl View {
@@ -54,6 +57,9 @@ impl View {
                 (self.title, self.role) = (title.clone(), role.clone());
                 let comes = who_comes(policy);
                 Some(match role.as_str() {
+                    "booster" => {
+                        format!("relaying the room \"{title}\" as a booster (policy {comes}); Ctrl-C leaves it")
+                    }
                     "host" => format!("the room \"{title}\" is open (policy {comes}); Ctrl-C closes it"),
                     _ => format!("in the room \"{title}\" as {role} (policy {comes}); Ctrl-C leaves it"),
                 })
@@ -77,6 +83,10 @@ impl View {
     fn apply_state(&mut self, event: &Event) -> Option<String> {
         match event {
             Event::Members { count } => self.members = *count,
+            Event::Stats(stats) => {
+                self.rate_bps = stats.bytes_sent.saturating_sub(self.carried) * 8;
+                self.carried = stats.bytes_sent;
+            }
             Event::Hands { count } => self.hands = *count,
             Event::Stage { members } => {
                 for member in members {
@@ -150,6 +160,12 @@ impl View {
             (Some(parent), Some(standby)) => format!("fed by {}, standby {}", self.name(parent), self.name(standby)),
         };
         lines.push(format!("   {feeds}; you feed {}", self.whom_i_feed()));
+        if self.role == "booster" {
+            let (kbps, mb) = (self.rate_bps / 1000, self.carried as f64 / 1e6);
+            lines.push(format!(
+                "   you carry {kbps} kbit/s, {mb:.1} MB so far, and hear nothing: the key is the members'"
+            ));
+        }
         lines
     }
 

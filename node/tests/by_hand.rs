@@ -3,7 +3,7 @@
 mod support;
 
 use rustix::process::Signal;
-use support::{LOOPBACK, Place, host, recording, start};
+use support::{LOOPBACK, Place, host, program, recording, start};
 
 #[test]
 fn a_listener_records_what_the_host_says() {
@@ -141,4 +141,47 @@ fn what_starts_a_node_ends_it_by_closing_its_input() {
     let ended = host.ended();
     assert!(ended.status.success(), "{}", ended.stderr);
     assert!(ended.stdout.lines().any(|line| line.contains(r#""event":"admitted""#)), "{}", ended.stdout);
+}
+
+/// A booster relays for members, although it has no key: it opens no frame, and plays none.
+#[test]
+fn a_booster_carries_a_room_and_hears_nothing() {
+    let place = Place::new();
+    let (host, invite) =
+        host(&place, "sample:1", &["--hear", "none", "--max-children", "2", "--protection", "off", "--json"]);
+    let made =
+        program(&place.path("host")).args(["invite", "new", "--role", "booster", "--json"]).output().expect("it runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    let link = made["invite"].as_str().expect("a link").to_owned();
+    // Each kind of link is for its own command.
+    for (command, given, word) in [("join", &link, "treehouse boost"), ("boost", &invite, "treehouse join")] {
+        let refused = program(&place.path("wrong")).args([command, given.as_str()]).output().expect("it runs");
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(word));
+    }
+    let mut booster = start(&place.path("booster"), &["boost", &link, "--uplink", "3M", "--json"]);
+    booster.event("admitted", |admitted| admitted["role"] == "booster");
+    let listen = |name: &str| {
+        let wav = place.text(&format!("{name}.wav"));
+        start(&place.path(name), &["join", &invite, "--name", name, "--hear", &wav, "--max-children", "0", "--json"])
+    };
+    let mut listeners: Vec<_> = ["ann", "bob", "eve", "joe"].into_iter().map(listen).collect();
+    for listener in &mut listeners {
+        listener.event("first_audio", |_| true);
+    }
+    let fed = booster.event("children", |fed| fed["primary"].as_array().is_some_and(|of| of.len() >= 2));
+    let carried = booster.event("stats", |stats| stats["bytes_sent"].as_u64().is_some_and(|bytes| bytes > 50_000));
+    println!("{fed} {carried}");
+    assert_eq!(carried["frames_verified"], 0, "it has opened none");
+    booster.signal(Signal::INT);
+    let ended = booster.ended();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert!(!ended.stdout.lines().any(|line| line.contains(r#""event":"first_audio""#)));
+    for listener in listeners {
+        listener.signal(Signal::INT);
+        assert!(listener.ended().status.success());
+    }
+    host.signal(Signal::INT);
+    assert!(host.ended().status.success());
 }

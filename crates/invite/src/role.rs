@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 /// What a member may do. Each role may do what the ones before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Role {
+    /// Relay, and hold no room key: a volunteer that is no member.
+    Booster,
     /// Hear, relay, raise a hand.
     Listener,
     /// Come onto the stage and speak.
@@ -20,6 +22,7 @@ pub enum Role {
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Role::Booster => "booster",
             Role::Listener => "listener",
             Role::Speaker => "speaker",
             Role::Moderator => "moderator",

@@ -129,7 +129,7 @@ async fn listen_in(seed: u16, to: (NodeId, Address), first: Option<Control>, loo
             let answer = match Control::from_bytes(&bytes) {
                 Ok(Control::Admitted(admitted)) => {
                     let mut loot = loot.lock().expect("no panic");
-                    loot.keys.insert(admitted.epoch, admitted.key);
+                    loot.keys.extend(admitted.key.map(|key| (admitted.epoch, key)));
                     loot.certificate = Some(admitted.certificate.clone());
                     Some(subscribe(admitted.certificate))
                 }

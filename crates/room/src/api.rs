@@ -396,6 +396,9 @@ pub enum Closing {
 /// Why an input could not be used. The room is as it was, and goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RoomError {
+    /// A booster relays and says nothing.
+    #[error("a booster only relays: to speak, join with an invite of another role")]
+    Booster,
     /// The peer sent something that does not decode; it was dropped.
     #[error("a peer sent what does not decode: {0}")]
     Peer(#[from] treehouse_wire::DecodeError),

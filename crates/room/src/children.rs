@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use treehouse_invite::Certificate;
+use treehouse_invite::{Certificate, Role};
 use treehouse_wire::{
     Contact, Control, Lineage, List, NodeId, Suite, UnixSeconds,
     control::{Adoption, Decline, Purpose, Rank, Subscribe, Tick},
@@ -43,6 +43,8 @@ pub(crate) struct Certified {
     pub(crate) until: UnixSeconds,
     /// The links of the invite that it came by.
     pub(crate) lineage: Lineage,
+    /// It is no member, and gets no key.
+    pub(crate) booster: bool,
 }
 
 /// One feed given.
@@ -92,6 +94,11 @@ impl Children {
     /// Each child, and the links of the invite that it came by.
     pub(crate) fn came_by(&self) -> impl Iterator<Item = (NodeId, &Lineage)> {
         self.map.iter().map(|(node, child)| (*node, &child.certified.lineage))
+    }
+
+    /// Whether a child relays without being a member.
+    pub(crate) fn is_booster(&self, peer: &NodeId) -> bool {
+        self.map.get(peer).is_some_and(|child| child.certified.booster)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -207,6 +214,10 @@ impl<S: Suite> Room<S> {
         let Some(certificate) = certificate.filter(allowed) else {
             return self.send(from, &Control::Declined { purpose, reason: Decline::NotCertified });
         };
+        let booster = certificate.role == Role::Booster;
+        if purpose == Purpose::Stage && booster {
+            return self.send(from, &Control::Declined { purpose, reason: Decline::NotCertified });
+        }
         if purpose == Purpose::Stage {
             return self.stage_subscribe(from);
         }
@@ -217,7 +228,7 @@ impl<S: Suite> Room<S> {
             Err(Decline::Full) if self.stands_by_idle(&from, &request) => Purpose::IdleStandby,
             Err(reason) => return self.decline(from, purpose, reason),
         };
-        let certified = Certified { until: certificate.expires, lineage: certificate.lineage };
+        let certified = Certified { until: certificate.expires, lineage: certificate.lineage, booster };
         self.feed(from, purpose, certified, request.relay.is_some());
         if let Some(adoption) = request.adopts.filter(|_| purpose == Purpose::Primary) {
             self.make_way(from, adoption);

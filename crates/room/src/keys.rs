@@ -10,12 +10,14 @@ use std::sync::Arc;
 use treehouse_invite::KEY_ACTIVATION_MS;
 use treehouse_wire::{Control, Epoch, NodeId, RoomKey, Suite};
 
-use crate::{api::Offence, room::Room, time::Instant};
+use crate::{api::Offence, room::Room, time::Instant, timers::Timer};
 
 /// A new key seals packets this long after it was signed.
 pub(crate) const ACTIVATION: Duration = Duration::from_millis(KEY_ACTIVATION_MS);
 /// An old key opens packets for this long after the next one has begun to seal them: older ones are of no use.
 const OLD: Duration = Duration::from_secs(3);
+/// A key that has not come this long after its state does not come by the same feed.
+const KEY_LATE: Duration = Duration::from_millis(100);
 /// Keys held at once. Past it the oldest go.
 const KEYS_MAX: usize = 24;
 
@@ -110,6 +112,16 @@ impl<S: Suite> Room<S> {
             // A root has no feed, and its state from the host.
             let from: Vec<NodeId> = feeds.chain(self.is_root().then_some(self.host)).collect();
             from.into_iter().for_each(|node| self.ask_state(node));
+            // They may be without it too, or boosters: the registry has it.
+            let registry = self.registry();
+            if self.links.is_up(&registry) { self.ask_state(registry) } else { self.call_host() }
+        }
+    }
+
+    /// The key comes right behind the state that names it, unless a booster has brought that: then it is asked for.
+    pub(crate) fn expect_key(&mut self) {
+        if self.lacks_key() {
+            self.timers.arm_by(Timer::Publish, self.now.after(KEY_LATE));
         }
     }
 
@@ -119,8 +131,8 @@ impl<S: Suite> Room<S> {
     }
 
     /// Whether the state names a key that has not come.
-    fn lacks_key(&self) -> bool {
-        self.is_in() && self.state.head().is_some_and(|state| self.keys.opening(state.epoch).is_none())
+    pub(crate) fn lacks_key(&self) -> bool {
+        self.is_in() && !self.booster && self.state.head().is_some_and(|state| self.keys.opening(state.epoch).is_none())
     }
 
     /// Takes in the key of the newest epoch, which was signed this long ago.
@@ -137,7 +149,7 @@ impl<S: Suite> Room<S> {
 
     /// A room key has come. It is taken only if it is the one that the signed state names, and then passed on.
     pub(crate) fn key_came(&mut self, from: NodeId, epoch: Epoch, key: RoomKey) {
-        let Some(state) = self.state.head().filter(|_| !self.is_host()) else { return };
+        let Some(state) = self.state.head().filter(|_| !self.is_host() && !self.booster) else { return };
         if state.epoch != epoch || self.keys.opening(epoch).is_some() {
             return;
         }
@@ -158,9 +170,15 @@ impl<S: Suite> Room<S> {
         }
     }
 
-    /// Sends the newest key to one whose certificate was seen.
+    /// Whether a node relays without being a member.
+    pub(crate) fn is_booster(&self, node: &NodeId) -> bool {
+        let listed = self.region.as_ref().and_then(|region| region.directory.get(node));
+        self.children.is_booster(node) || listed.is_some_and(crate::region::Member::is_booster)
+    }
+
+    /// Sends the newest key to one whose certificate was seen, if it is a member.
     pub(crate) fn send_key(&mut self, to: NodeId) {
-        let Some((epoch, key)) = self.keys.newest() else { return };
+        let Some((epoch, key)) = self.keys.newest().filter(|_| !self.is_booster(&to)) else { return };
         let message = Control::Key { epoch, key: key.clone() };
         self.send(to, &message);
     }

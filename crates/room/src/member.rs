@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use treehouse_invite::{Certificate, Charter, Invite};
+use treehouse_invite::{Certificate, Charter, Invite, Role};
 use treehouse_wire::{
     Address, Contact, Control, Epoch, List, NodeId, RoomKey, Suite, UnixSeconds,
     control::{Admitted, Profile, Purpose, Refusal, Report, Statement, Status},
@@ -208,7 +208,10 @@ impl<S: Suite> Room<S> {
         let lease = admitted.lease.map(Arc::new);
         self.certificate =
             Some(HeldCertificate { expires: certificate.expires, statement: admitted.certificate, lease });
-        self.admitted_with(admitted.epoch, admitted.key);
+        self.booster = role == Role::Booster;
+        if let Some(key) = admitted.key.filter(|_| !self.booster) {
+            self.admitted_with(admitted.epoch, key);
+        }
         self.timers.disarm(Timer::Admission);
         self.status_due = true;
         self.hub_stands_anew();
@@ -346,6 +349,7 @@ impl<S: Suite> Room<S> {
             || self.measuring.is_some()
             || self.own_voice.is_some()
             || self.cut_since.is_some()
+            || self.lacks_key()
             || self.is_root()
     }
 

@@ -89,6 +89,8 @@ pub struct Room<S: Suite> {
     /// Counter of the newest placement.
     pub(crate) placed: u32,
     pub(crate) feeds: Feeds,
+    /// It relays for a room whose member it is not, and holds no key.
+    pub(crate) booster: bool,
     pub(crate) failed: Vec<Failed>,
     pub(crate) sought: Option<Instant>,
     pub(crate) sought_standby: Option<(Instant, Duration)>,
@@ -190,6 +192,7 @@ impl<S: Suite> Room<S> {
             rank_wanted: None,
             placed: 0,
             feeds: Feeds::default(),
+            booster: false,
             failed: Vec::new(),
             sought: None,
             sought_standby: None,
@@ -289,6 +292,7 @@ impl<S: Suite> Room<S> {
                 Timer::Feeds => self.watch_feeds(),
                 Timer::Ticks => self.tick_silent_children(),
                 Timer::Housekeeping => self.housekeeping(),
+                Timer::Publish if self.acting.is_none() => self.keep_keys(),
                 Timer::Publish => self.publish_state(),
                 Timer::Linger => self.close(Closing::Left),
             }
@@ -418,6 +422,7 @@ impl<S: Suite> Room<S> {
 
     fn command(&mut self, command: Command) -> Result<(), RoomError> {
         match command {
+            Command::RaiseHand { .. } if self.booster => return Err(RoomError::Booster),
             Command::RaiseHand { media_seed } => self.raise_hand(&media_seed),
             Command::LowerHand => self.lower_hand(),
             Command::Promote(peer) => self.set_on_stage(peer, true)?,

@@ -228,6 +228,7 @@ impl<S: Suite> Room<S> {
             return;
         }
         self.flood_state(from, bans_changed);
+        self.expect_key();
         self.stage_changed();
         self.receive_held();
     }

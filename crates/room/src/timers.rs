@@ -20,7 +20,7 @@ pub enum Timer {
     Ticks,
     /// Once a second: reports, unused links, spent reservations.
     Housekeeping,
-    /// The host has changes of the room state to publish.
+    /// The host has changes of the room state to publish; another misses the key that came with them.
     Publish,
     /// The node is leaving and has fed its children for long enough.
     Linger,

@@ -104,8 +104,8 @@ pub struct Admitted {
     pub host: List<Address, ADDRESSES_MAX>,
     /// The epoch of the key.
     pub epoch: Epoch,
-    /// The room key of that epoch.
-    pub key: RoomKey,
+    /// The room key of that epoch; absent to a booster.
+    pub key: Option<RoomKey>,
 }
 
 /// Why a request was refused.

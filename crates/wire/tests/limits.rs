@@ -95,7 +95,7 @@ fn largest() -> Vec<Control> {
         lease: Some(statement()),
         host: full(address()),
         epoch,
-        key: RoomKey([0xff; 32]),
+        key: Some(RoomKey([0xff; 32])),
     };
     let placement = Placement {
         counter: u32::MAX,

@@ -90,7 +90,7 @@ impl Session {
             self.outlet.event(Event::Speaking { peer: peer_id(&node), on: false });
         }
         self.outlet.refresh(now);
-        if looks.is_multiple_of(STATS_EVERY) && self.outlet.is_json() {
+        if looks.is_multiple_of(STATS_EVERY) {
             let stats = self.stats();
             self.outlet.event(Event::Stats(stats));
         }
@@ -99,6 +99,7 @@ impl Session {
     fn stats(&self) -> Stats {
         let counted = self.handle.as_ref().map(Handle::stats).unwrap_or_default();
         Stats {
+            bytes_sent: counted.bytes_sent,
             frames_sent: counted.frames_sent,
             frames_received: counted.frames_received,
             frames_verified: self.ears.frames_verified(),

@@ -127,7 +127,7 @@ fn certificates() -> Vec<Seed> {
             by_host(certificate())
                 .into_iter()
                 .enumerate()
-                .map(|(at, byte)| if at == 34 { 4 } else { byte })
+                .map(|(at, byte)| if at == 34 { 5 } else { byte })
                 .collect::<Vec<u8>>(),
             "Statement(Malformed(Malformed))",
         ),

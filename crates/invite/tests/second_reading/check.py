@@ -164,7 +164,7 @@ NAME = text(48)
 RANK = struct_of(depth=u8, admission=u32)
 POSITION = struct_of(at=repeated(i16, 3), height=u16, error=u8)
 PROFILE = struct_of(name=NAME, addresses=ADDRESSES, children_max=u8)
-ROLES = ["Listener", "Speaker", "Moderator", "Host"]
+ROLES = ["Booster", "Listener", "Speaker", "Moderator", "Host"]
 ROLE = enum(*ROLES)
 
 # --- Section 9 ------------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ ADOPTION = struct_of(leaf=NODE, addresses=ADDRESSES)
 SUBSCRIBE = {"certificate": STATEMENT, "lease": optional(STATEMENT), "purpose": PURPOSE, "relay": optional(RANK)}
 SUBSCRIBE |= {"adopts": optional(ADOPTION), "replay": flag, "from": listing(pair(VOICE, u32), 16)}
 ADMITTED = {"charter": STATEMENT, "certificate": STATEMENT, "lease": optional(STATEMENT), "host": ADDRESSES}
-ADMITTED |= {"epoch": EPOCH, "key": KEY}
+ADMITTED |= {"epoch": EPOCH, "key": optional(KEY)}
 LINEAGE = listing(LINK_TAG, 4)
 RECORD = struct_of(
     node=NODE, profile=PROFILE, role=u8, admission=u32, lineage=LINEAGE, age_s=u32, counter=u32, status=STATUS

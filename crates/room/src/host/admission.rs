@@ -64,7 +64,8 @@ impl<S: Suite> Room<S> {
     fn take_in_joiner(&mut self, from: NodeId, profile: Profile, direct: bool, granted: (Role, u32, Lineage)) {
         let known = self.region.as_ref().is_some_and(|region| region.directory.contains(&from));
         let (role, admission, lineage) = granted;
-        let certified = Certified { until: self.certified_until(), lineage: lineage.clone() };
+        let booster = role == Role::Booster;
+        let certified = Certified { until: self.certified_until(), lineage: lineage.clone(), booster };
         self.welcome(from, profile, role, admission, lineage);
         self.change_member(&from, |member| member.direct |= direct);
         // One that comes to the host to speak has its feeds.
@@ -266,6 +267,7 @@ impl<S: Suite> Room<S> {
         }
         let Some((epoch, key)) = self.keys.sealing(now).map(|(epoch, key)| (epoch, key.clone())) else { return };
         let Shown { certificate, lease } = shown;
+        let key = (role != Role::Booster).then_some(key);
         let admitted = Admitted { charter, certificate, lease, host, epoch, key };
         self.send(node, &Control::Admitted(Box::new(admitted)));
         if known.is_none() {

@@ -195,6 +195,7 @@ impl<S: Suite> Room<S> {
             directory.at(*slot).filter(|of| {
                 of.parent() == Some(Slot::SELF)
                     && !of.leads
+                    && !of.is_booster()
                     && of.is_there()
                     && of.is_capable()
                     && of.profile.children_max >= CO_ROOT_CHILDREN_MIN

@@ -19,6 +19,9 @@ impl<S: Suite> Room<S> {
             let splits = region.hub.is_some() || self.acting.as_ref().is_some_and(|acting| !acting.hubs.is_empty());
             return if splits { self.send_on(from) } else { self.offended(from, Offence::OutOfRole) };
         }
+        if self.is_booster(&from) {
+            return self.offended(from, Offence::OutOfRole);
+        }
         if claim.is_some_and(|(claim, proof)| !claim.verify_held(&self.suite, &self.room, &from, &proof)) {
             return self.offended(from, Offence::Forged);
         }

@@ -225,6 +225,11 @@ impl Member {
         !self.profile.addresses.is_empty() && self.profile.children_max > 0 && !self.accused.forges
     }
 
+    /// Whether it relays without being a member: it has no key to pass on.
+    pub(crate) fn is_booster(&self) -> bool {
+        self.role == Role::Booster
+    }
+
     /// Whether it could, and those that it fed have not lost it of late.
     pub(crate) fn is_trusted(&self, now: Instant) -> bool {
         self.is_capable() && !self.standing.fails(now)

@@ -183,7 +183,7 @@ impl<S: Suite> Room<S> {
         let Some(slot) = region.directory.slot(&from) else { return };
         let leads = |member: &Member| region.handovers.iter().any(|of| of.node == member.node);
         // Whom the host is to bring up, has on stage, or alone can admit, stays with it.
-        let stays = |member: &Member| is_host && (member.hand.is_some() || member.direct);
+        let stays = |member: &Member| member.is_booster() || is_host && (member.hand.is_some() || member.direct);
         let below = region.directory.below(slot, leads).into_iter();
         let below = below.filter(|node| !region.directory.get(node).is_some_and(stays)).collect();
         region.handovers[at].queue = Some(below);
@@ -257,6 +257,7 @@ impl Directory {
             member.is_there()
                 && member.is_trusted(now)
                 && member.proven
+                && !member.is_booster()
                 && !leads(member)
                 && member.placed_at.is_none()
                 && member.profile.children_max >= HUB_CHILDREN_MIN

@@ -169,6 +169,10 @@ impl View<'_> {
         }
     }
 
+    fn is_booster(&self, slot: Slot) -> bool {
+        self.directory.at(slot).is_some_and(Member::is_booster)
+    }
+
     /// The leaf of a parent that this member would adopt: one that cannot feed others, the nearest.
     fn leaf_of(&self, parent: Slot) -> Option<Slot> {
         let children = self.directory.at(parent)?.children().iter().copied();
@@ -196,8 +200,17 @@ impl View<'_> {
         let siblings = self.directory.at(parent).map_or(&[][..], Member::children);
         let taken: Vec<Slot> = siblings.iter().filter_map(|slot| self.directory.at(*slot)?.standby()).collect();
         let root = self.root_of(parent);
-        let fits = |slot: Slot, of: &Member| slot != parent && self.fits(slot, of) && self.is_sound(slot, of);
-        let found = self.directory.best(Among::Standby, self.slot, STANDBYS, self.now, fits);
+        // Whoever hangs below a booster has the room key by its standby, which has it from members all the way up.
+        let keyed = |slot: Slot| !self.directory.above(slot).any(|of| self.is_booster(of));
+        let has_key = keyed(parent);
+        let of_those = |wanted: &dyn Fn(Slot) -> bool| {
+            let fits = |slot: Slot, of: &Member| {
+                slot != parent && self.fits(slot, of) && self.is_sound(slot, of) && wanted(slot)
+            };
+            self.directory.best(Among::Standby, self.slot, STANDBYS, self.now, fits)
+        };
+        let found = of_those(&|slot| has_key || keyed(slot));
+        let found = if found.is_empty() { of_those(&|slot| !self.is_booster(slot)) } else { found };
         let live = self.member.is_relay() || self.directory.protection() == Protection::All;
         let key = |(score_us, slot): &(u32, Slot)| {
             // Relays can only stand behind those that come before them: the roots' slots are for them.
@@ -252,7 +265,8 @@ impl View<'_> {
         let kept = self.member.standby().filter(|standby| *standby != way.parent && there(standby));
         let standby = kept.or_else(|| self.standby(way.parent, rank));
         let above: Vec<Slot> = self.directory.above(way.parent).collect();
-        let apart = |slot: &Slot| *slot != way.parent && Some(*slot) != standby;
+        // A spare may come to stand beside any parent.
+        let apart = |slot: &Slot| *slot != way.parent && Some(*slot) != standby && !self.is_booster(*slot);
         let mut spares: Vec<Slot> = open.iter().map(|(_, slot)| *slot).filter(apart).collect();
         // Those that do not hang on the same relays come first.
         spares.sort_by_key(|slot| self.directory.above(*slot).any(|of| above.contains(&of)));

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod boosters;
 mod capacity;
 mod complaints;
 mod counted;

@@ -220,7 +220,7 @@ fn entering(cast: Cast, from: u8, number: u8, script: &mut Script<'_>) -> Contro
                 lease: lease(cast, script),
                 host: Cast::contact(cast.host).addresses,
                 epoch: Epoch::default(),
-                key: cast.room_key(),
+                key: (kind & 0x40 == 0).then(|| cast.room_key()),
             }))
         }
     }
