@@ -209,6 +209,9 @@ impl<S: Suite> Room<S> {
         self.certificate =
             Some(HeldCertificate { expires: certificate.expires, statement: admitted.certificate, lease });
         self.booster = role == Role::Booster;
+        if self.booster {
+            (self.own_voice, self.host_link.raised) = (None, false);
+        }
         if let Some(key) = admitted.key.filter(|_| !self.booster) {
             self.admitted_with(admitted.epoch, key);
         }

@@ -74,7 +74,7 @@ impl<S: Suite> Room<S> {
             let proof = voice.prove(&self.suite, &self.room, &self.me);
             (voice.claim.key, voice.claim.signature, proof)
         });
-        if self.is_host() {
+        if self.is_host() || self.booster {
             return;
         }
         if claim.is_some() && self.has_hub() && self.may_speak_by_invite() && self.go_direct() {

@@ -260,6 +260,7 @@ impl<S: Suite> Room<S> {
                 let mut member = Member::new(node, profile, role, admission, lineage, now);
                 // A member that comes from another registry has had a placement, and takes none that is not newer.
                 member.counter = 1;
+                member.know_forger(region.hearing.is_forger(&node));
                 member.leads = leads;
                 directory.insert(member, now);
                 region.crowd.came();

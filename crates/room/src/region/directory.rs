@@ -22,8 +22,10 @@ use crate::{config::Protection, coordinates::Coordinate, time::Instant};
 
 /// Members that are not paired with one member again.
 const AVOID_MAX: usize = 8;
-/// Feeds that a member had which are remembered: a complaint may come after the next feeds have.
-const HAD_MAX: usize = 4;
+/// Feeds that a member was given which are remembered: a complaint may come after the next were.
+const HAD_MAX: usize = 8;
+/// Members that one is never to meet again which are remembered.
+const KEPT_MAX: usize = 8;
 /// Nobody is avoided for so long because it did not answer.
 const KEPT: Duration = Duration::from_secs(3600);
 /// Cost of one hop beside the network's, in microseconds.
@@ -103,7 +105,7 @@ pub(crate) struct Member {
     pub(crate) standing: Standing,
     /// What those say of it whom it has sent a forgery.
     pub(super) accused: Accused,
-    /// Who fed it, or stood by, of late; the newest first.
+    /// Whom it was last placed with, the newest first.
     pub(super) had: [Option<NodeTag>; HAD_MAX],
     /// Whom it last said that it is fed by.
     pub(super) said_parent: Option<NodeTag>,
@@ -253,7 +255,7 @@ impl Member {
             return;
         }
         self.avoid.retain(|(of, ..)| *of != node);
-        if self.avoid.len() >= AVOID_MAX {
+        if self.avoid.len() >= AVOID_MAX + KEPT_MAX {
             let soonest = (0..).zip(&self.avoid).min_by_key(|(_, (_, until, _))| *until);
             let soonest = soonest.map_or(0, |(at, _)| at);
             self.avoid.remove(soonest);
@@ -264,6 +266,9 @@ impl Member {
     /// Never mind what was between the two: they are not put together until then.
     pub(super) fn keep_from(&mut self, node: NodeId, until: Instant) {
         self.avoid.retain(|(of, ..)| *of != node);
+        if self.avoid.len() >= AVOID_MAX + KEPT_MAX {
+            self.avoid.remove(0);
+        }
         self.avoid.push((node, until, false));
     }
 
@@ -473,7 +478,6 @@ impl Directory {
         if before == parent {
             return;
         }
-        self.note_had(slot, before);
         if let Some(before) = before {
             self.change_at(before, now, |of| of.children.retain(|child| *child != slot));
         }
@@ -486,14 +490,6 @@ impl Directory {
             for neighbour in [member.standby, member.parent].into_iter().flatten() {
                 self.index(neighbour, now);
             }
-        }
-    }
-
-    fn note_had(&mut self, slot: Slot, before: Option<Slot>) {
-        let before = before.and_then(|before| self.at(before)).map(|of| of.node.tag());
-        if let Some(member) = self.at_mut(slot).filter(|of| before.is_some() && of.had[0] != before) {
-            member.had.rotate_right(1);
-            member.had[0] = before;
         }
     }
 
@@ -512,7 +508,6 @@ impl Directory {
         if before == standby {
             return;
         }
-        self.note_had(slot, before);
         if let Some(before) = before {
             self.change_at(before, now, |of| of.standing_by.retain(|child| *child != slot));
         }

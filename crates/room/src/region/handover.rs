@@ -360,11 +360,12 @@ impl Directory {
 
     /// Takes over a member from another registry.
     fn adopt(&mut self, record: Record, now: Instant) {
-        // The role is that of its certificate, which only the host acts on.
+        // The role is that of its certificate, which only the host acts on; but that one is no member a leader must know.
+        let role = if record.role == Role::Booster as u8 { Role::Booster } else { Role::Listener };
         let age = Duration::from_secs(record.age_s.into());
         let joined = Instant::from_micros(now.as_micros().saturating_sub(age.as_micros() as u64));
         let (node, status) = (record.node, record.status);
-        let mut member = Member::new(node, record.profile, Role::Listener, record.admission, record.lineage, joined);
+        let mut member = Member::new(node, record.profile, role, record.admission, record.lineage, joined);
         member.presence = Presence::InTree(now);
         member.counter = record.counter;
         member.rank = status.rank;

@@ -30,6 +30,7 @@ use crate::{config::Protection, coordinates::Coordinate, time::Instant};
 pub(crate) use protection::{Auto, weaker};
 
 use doubt::Doubts;
+use forgers::Hearing;
 
 pub(crate) use directory::{Directory, Member, Presence, Slot};
 pub(crate) use handover::{Crowd, Handover};
@@ -57,6 +58,8 @@ pub(crate) struct Region {
     /// When the region was last split.
     pub(crate) split: Option<Instant>,
     pub(crate) crowd: Crowd,
+    /// What was heard of forgers.
+    pub(crate) hearing: Hearing,
     /// Hubs that this one made out of its members, which belong to the host since.
     gone_over: Vec<NodeId>,
     /// Members that were handed over of late, and to whom.
@@ -103,6 +106,7 @@ impl Region {
             handovers: Vec::new(),
             split: None,
             crowd: Crowd::default(),
+            hearing: Hearing::default(),
             gone_over: Vec::new(),
             moved: BTreeMap::new(),
             gone: VecDeque::new(),

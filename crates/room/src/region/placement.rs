@@ -102,7 +102,7 @@ impl View<'_> {
         let works = |_: Slot, of: &Member| !self.member.avoids(&of.node, self.now);
         let found = best(&|slot, of| self.is_sound(slot, of));
         let found = if found.is_empty() { best(&works) } else { found };
-        if found.is_empty() { best(&|_, _| true) } else { found }
+        if found.is_empty() { best(&|_, of| !self.member.is_kept_from(&of.node, self.now)) } else { found }
     }
 
     /// Whether a node has not failed this member, and no node above it is in doubt or has stopped to feed this member a moment
@@ -169,10 +169,6 @@ impl View<'_> {
         }
     }
 
-    fn is_booster(&self, slot: Slot) -> bool {
-        self.directory.at(slot).is_some_and(Member::is_booster)
-    }
-
     /// The leaf of a parent that this member would adopt: one that cannot feed others, the nearest.
     fn leaf_of(&self, parent: Slot) -> Option<Slot> {
         let children = self.directory.at(parent)?.children().iter().copied();
@@ -183,7 +179,8 @@ impl View<'_> {
 
     /// A slot that is kept for standbys is better used than a member left in silence.
     fn kept_for_standbys(&self) -> Option<Way> {
-        let fits = |slot: Slot, of: &Member| self.fits(slot, of) && self.directory.has_slot(of);
+        let meets = |of: &Member| !self.member.is_kept_from(&of.node, self.now);
+        let fits = |slot: Slot, of: &Member| self.fits(slot, of) && meets(of) && self.directory.has_slot(of);
         let found = self.directory.best(Among::Standby, self.slot, 1, self.now, fits);
         found.first().map(|(score_us, parent)| Way { score_us: *score_us, parent: *parent, adopts: None })
     }
@@ -201,16 +198,15 @@ impl View<'_> {
         let taken: Vec<Slot> = siblings.iter().filter_map(|slot| self.directory.at(*slot)?.standby()).collect();
         let root = self.root_of(parent);
         // Whoever hangs below a booster has the room key by its standby, which has it from members all the way up.
-        let keyed = |slot: Slot| !self.directory.above(slot).any(|of| self.is_booster(of));
-        let has_key = keyed(parent);
+        let has_key = self.directory.is_keyed(parent);
         let of_those = |wanted: &dyn Fn(Slot) -> bool| {
             let fits = |slot: Slot, of: &Member| {
                 slot != parent && self.fits(slot, of) && self.is_sound(slot, of) && wanted(slot)
             };
             self.directory.best(Among::Standby, self.slot, STANDBYS, self.now, fits)
         };
-        let found = of_those(&|slot| has_key || keyed(slot));
-        let found = if found.is_empty() { of_those(&|slot| !self.is_booster(slot)) } else { found };
+        let found = of_those(&|slot| has_key || self.directory.is_keyed(slot));
+        let found = if found.is_empty() { of_those(&|slot| !self.directory.is_booster(slot)) } else { found };
         let live = self.member.is_relay() || self.directory.protection() == Protection::All;
         let key = |(score_us, slot): &(u32, Slot)| {
             // Relays can only stand behind those that come before them: the roots' slots are for them.
@@ -262,11 +258,13 @@ impl View<'_> {
         let admission = self.member.admission;
         let keeps_rank = self.member.is_relay() && self.keeps_children;
         let rank = if keeps_rank { self.member.rank } else { Rank { depth, admission } };
-        let kept = self.member.standby().filter(|standby| *standby != way.parent && there(standby));
+        let has_key = self.directory.is_keyed(way.parent);
+        let serves = |of: &Slot| *of != way.parent && there(of) && (has_key || self.directory.is_keyed(*of));
+        let kept = self.member.standby().filter(serves);
         let standby = kept.or_else(|| self.standby(way.parent, rank));
         let above: Vec<Slot> = self.directory.above(way.parent).collect();
         // A spare may come to stand beside any parent.
-        let apart = |slot: &Slot| *slot != way.parent && Some(*slot) != standby && !self.is_booster(*slot);
+        let apart = |slot: &Slot| *slot != way.parent && Some(*slot) != standby && !self.directory.is_booster(*slot);
         let mut spares: Vec<Slot> = open.iter().map(|(_, slot)| *slot).filter(apart).collect();
         // Those that do not hang on the same relays come first.
         spares.sort_by_key(|slot| self.directory.above(*slot).any(|of| above.contains(&of)));
@@ -571,8 +569,11 @@ impl<S: Suite> Room<S> {
         });
         directory.set_parent(slot, Some(choice.parent), now);
         directory.set_standby(slot, choice.standby, now);
+        directory.note_given(slot, Some(choice.parent));
+        directory.note_given(slot, choice.standby);
         if let Some(leaf) = choice.adopts {
             directory.set_parent(leaf, Some(slot), now);
+            directory.note_given(leaf, Some(slot));
         }
         directory.index(slot, now);
         if reviewed == Some(false) {

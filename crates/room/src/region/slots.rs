@@ -64,4 +64,13 @@ impl Directory {
         let placed = slot == Slot::SELF || member.parent().is_some();
         placed && member.is_there() && !member.doubted && member.is_capable() && !member.leads
     }
+
+    /// Whether there are members only from here up: they pass the room key on.
+    pub(super) fn is_keyed(&self, slot: Slot) -> bool {
+        !self.above(slot).any(|of| self.is_booster(of))
+    }
+
+    pub(super) fn is_booster(&self, slot: Slot) -> bool {
+        self.at(slot).is_some_and(Member::is_booster)
+    }
 }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use treehouse_invite::{Banned, Holder, Invite, Role, Terms};
-use treehouse_room::{Cheap, Command, Event, Protection, RoomError};
-use treehouse_wire::{NodeId, Suite, UnixSeconds, control::Purpose};
+use treehouse_room::{Cheap, Command, Event, Offence, Protection, RoomError};
+use treehouse_wire::{Control, NodeId, Suite, UnixSeconds, control::Purpose};
 
 use crate::support::{Ix, WALL, World};
 
@@ -129,6 +129,13 @@ fn a_booster_does_not_speak() {
     let command = treehouse_room::Input::Command(Command::RaiseHand { media_seed: [9; 32] });
     assert_eq!(room.handle_input(world.now, command), Err(RoomError::Booster));
     let node = world.nodes[booster].id;
+    world.command(booster, Command::LowerHand);
+    world.run_for(SECOND);
+    let out_of_role = Event::Offence { peer: node, kind: Offence::OutOfRole };
+    assert!(!world.has_event(0, |event| *event == out_of_role), "it asks for nothing that it may not");
+    // One that does not keep to it is thrown out.
+    world.slip_control(booster, 0, &Control::Hand { claim: None });
+    assert!(world.has_event(0, |event| *event == out_of_role));
     world.run_for(2 * SECOND);
     assert!(!world.has_event(0, |event| matches!(event, Event::Hand { peer, .. } if *peer == node)));
 }
