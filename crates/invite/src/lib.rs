@@ -19,7 +19,7 @@
 //! # An invite's way
 //!
 //! ```
-//! use treehouse_invite::{Holder, Invite, Role, Terms, check_redemption};
+//! use treehouse_invite::{Founding, Holder, Invite, Policy, Role, Terms, check_redemption};
 //! use treehouse_wire::{NodeId, Shipped, Suite, UnixSeconds};
 //!
 //! let suite = Shipped;
