@@ -67,15 +67,19 @@ pub fn run(
     behaviour: Behaviour,
     after: Duration,
 ) -> Hostile {
-    let clock = StdInstant::now();
     // The room's time begins at one second, as no driver's begins at none.
     let begin = Instant::ZERO.after(Duration::from_secs(1));
+    drive(network, room(begin), begin, behaviour, after)
+}
+
+/// Generic in nothing, so that the room is compiled here once, and not by each test again.
+fn drive(network: Network, room: Room<Shipped>, begin: Instant, behaviour: Behaviour, after: Duration) -> Hostile {
     let node = network.node_id();
     let seed = u64::from_le_bytes(node.0[..8].try_into().unwrap_or_default());
     let twist = Twist::new(behaviour, begin.after(after), seed);
     let seen = Arc::<Mutex<Seen>>::default();
     let (stop, stopped) = oneshot::channel();
-    let driver = Driver { network, room: room(begin), twist, clock, begin, seen: Arc::clone(&seen) };
+    let driver = Driver { network, room, twist, clock: StdInstant::now(), begin, seen: Arc::clone(&seen) };
     Hostile { node, seen, stop, task: tokio::spawn(driver.run(stopped)) }
 }
 

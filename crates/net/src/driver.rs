@@ -62,12 +62,15 @@ pub(crate) struct Inlets {
     pub(crate) captured: mpsc::Receiver<Captured>,
 }
 
+/// Takes each frame to play, and the instant at which its packet had been verified.
+pub(crate) type Play = Box<dyn FnMut(PlayFrame, StdInstant) + Send>;
+
 /// The task that owns a room.
-pub(crate) struct Driver<P> {
+pub(crate) struct Driver {
     pub(crate) room: Room<Shipped>,
     pub(crate) network: Network,
     pub(crate) clock: Clock,
-    pub(crate) play: P,
+    pub(crate) play: Play,
     /// Keeps uses of invites; without it they end with the process.
     pub(crate) keeper: Option<Keeper>,
     pub(crate) events: Arc<Mailbox>,
@@ -80,7 +83,7 @@ pub(crate) fn wall_clock() -> UnixSeconds {
     UnixSeconds(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
-impl<P: FnMut(PlayFrame, StdInstant) + Send> Driver<P> {
+impl Driver {
     /// Runs until the room has ended, the network has stopped or nobody holds the handle any more; then hangs up
     /// politely.
     pub(crate) async fn run(mut self, mut inlets: Inlets) {

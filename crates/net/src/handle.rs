@@ -20,7 +20,7 @@ use treehouse_wire::{Address, CaptureTime, FrameNumber, Level, NodeId, Shipped};
 
 use crate::{
     config::{NetConfig, NetError},
-    driver::{Clock, Driver, Inlets},
+    driver::{Clock, Driver, Inlets, Play},
     ledger::{Keeper, Ledger},
     limits::{CAPTURED_MAX, COMMANDS_MAX, EVENTS_OUT_MAX},
     network::Network,
@@ -85,13 +85,19 @@ impl Endpoint {
         play: impl FnMut(PlayFrame, StdInstant) + Send + 'static,
         keeper: Option<Keeper>,
     ) -> Handle {
+        let room = room(self.clock.room(StdInstant::now()));
+        self.drive(room, Box::new(play), keeper)
+    }
+
+    /// Generic in nothing, so that the driver and the room in it are compiled here once, and not by each program again.
+    fn drive(self, room: Room<Shipped>, play: Play, keeper: Option<Keeper>) -> Handle {
         let Endpoint { network, clock } = self;
         let (commands, commands_receiver) = mpsc::channel(COMMANDS_MAX);
         let (captured, captured_receiver) = mpsc::channel(CAPTURED_MAX);
         let events = Arc::new(Mailbox::default());
         let counters = Arc::new(Counters::default());
         let driver = Driver {
-            room: room(clock.room(StdInstant::now())),
+            room,
             network,
             clock,
             play,
