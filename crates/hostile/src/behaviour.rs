@@ -1,7 +1,7 @@
 //! What a hostile node does in place of what its room wants.
 
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use treehouse_room::{Instant, Output};
@@ -12,6 +12,11 @@ use treehouse_wire::{Control, NodeId, Packet, VoiceId, limits::MEDIA_LANES};
 pub enum Behaviour {
     /// Alters every packet that it passes on.
     Forge,
+    /// Alters what it passes on to some of its children, always the same, and is honest with the others.
+    ForgeFor {
+        /// So many of them.
+        victims: u8,
+    },
     /// Passes every packet on a second time, so much later.
     Replay {
         /// How much later.
@@ -98,6 +103,7 @@ pub struct Twist {
     /// When it acts of its own accord next.
     due: Option<Instant>,
     voice: Option<VoiceId>,
+    victims: BTreeSet<NodeId>,
     fed: BTreeMap<NodeId, Vec<Spell>>,
 }
 
@@ -117,6 +123,7 @@ impl Twist {
             stale: Vec::new(),
             due: None,
             voice: None,
+            victims: BTreeSet::new(),
             fed: BTreeMap::new(),
         }
     }
@@ -167,6 +174,20 @@ impl Twist {
     ) -> Option<Output> {
         match self.behaviour {
             Behaviour::Forge => packet = forge(&packet),
+            Behaviour::ForgeFor { victims } => {
+                for child in &to {
+                    if self.victims.len() < victims.into() {
+                        self.victims.insert(*child);
+                    }
+                }
+                let (cheated, others): (Vec<_>, Vec<_>) =
+                    to.into_iter().partition(|child| self.victims.contains(child));
+                if !cheated.is_empty() {
+                    let forged = Output::Forward { to: cheated, lane, packet: forge(&packet), deadline };
+                    self.hold(now, forged);
+                }
+                to = others;
+            }
             Behaviour::Drop { share } => to.retain(|_| self.draw() >= share),
             Behaviour::DropVoice => {
                 let voice = Packet::parse(packet.clone()).ok().map(|packet| packet.header().voice)?;
@@ -323,6 +344,17 @@ mod tests {
         assert_eq!(twist.instead_of(at(9), forward(b"abc", 2)), Some(forward(b"abc", 2)));
         assert_eq!(twist.instead_of(at(10), forward(b"abc", 2)), Some(forward(b"acc", 2)));
         assert_eq!(twist.fed().get(&NodeId([1; 32])), Some(&vec![Spell { first: at(10), last: at(10) }]));
+    }
+
+    #[test]
+    fn it_is_honest_with_all_but_its_victims() {
+        let mut twist = Twist::new(Behaviour::ForgeFor { victims: 1 }, START, 1);
+        let Some(Output::Forward { to, packet, .. }) = twist.instead_of(START, forward(b"abc", 3)) else {
+            panic!("two are fed")
+        };
+        assert_eq!((to, &packet[..]), (vec![NodeId([1; 32]), NodeId([2; 32])], &b"abc"[..]));
+        let Some(Output::Forward { to, packet, .. }) = twist.poll_output(START) else { panic!("one is cheated") };
+        assert_eq!((to, &packet[..]), (vec![NodeId([0; 32])], &b"acc"[..]));
     }
 
     #[test]

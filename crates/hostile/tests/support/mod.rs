@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{sync::mpsc, task::JoinHandle};
 use treehouse_hostile::{Behaviour, Hostile, run};
-use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
+use treehouse_invite::{Charter, Founding, Holder, Invite, Policy, Role, Terms};
 use treehouse_net::{Captured, NetConfig, Network, parse_address, start};
 use treehouse_room::{Command, Config, Event, HostConfig, JoinConfig, Past, PlayFrame, Protection, Room};
 use treehouse_wire::{
@@ -132,6 +132,14 @@ impl Honest {
     }
 }
 
+/// An invite of the founder's for whoever has it.
+fn issue(founding: Founding, role: Role, bearer: u8, bootstrap: Vec<Contact>) -> Invite {
+    let (not_before, expires) = (UnixSeconds(wall().0 - 60), UnixSeconds(wall().0 + 3600));
+    let terms = Terms { role, not_before, expires, uses: None, depth: 0 };
+    let (signer, holder) = (Shipped.signer(&seed_bytes(1)), Holder::Bearer { seed: [bearer; 32] });
+    Invite::issue(&Shipped, &signer, founding, terms, holder, bootstrap).expect("an invite")
+}
+
 /// A room and all its nodes.
 pub struct Lab {
     pub host: Honest,
@@ -160,8 +168,6 @@ impl Lab {
         let founder = NodeId(Shipped.public_key(&signer));
         let title = Name::cleaned("A test");
         let charter = Charter { founder, salt: [7; 16], title, policy: Policy::Social, successors: List::default() };
-        let (not_before, expires) = (UnixSeconds(wall().0 - 60), UnixSeconds(wall().0 + 3600));
-        let terms = Terms { role: Role::Speaker, not_before, expires, uses: None, depth: 0 };
         let founding = charter.founding();
         let host = HostConfig {
             charter_statement: charter.sign(&Shipped, &signer),
@@ -174,8 +180,7 @@ impl Lab {
         let open = |now| Room::host(now, wall(), Shipped, config(1, children_max), host);
         let host = Honest::start(1, listen, Arc::clone(&speakers), open).await;
         let contact = Contact { node: founder, addresses: List::truncated(host.addresses.iter().cloned()) };
-        let holder = Holder::Bearer { seed: [8; 32] };
-        let invite = Invite::issue(&Shipped, &signer, founding, terms, holder, [contact]).expect("an invite");
+        let invite = issue(founding, Role::Speaker, 8, vec![contact]);
         let wrong_at = Instant::now() + after;
         let (honest, hostile, talks) = (Vec::new(), Vec::new(), Vec::new());
         let said_at = Arc::default();
@@ -191,17 +196,30 @@ impl Lab {
 
     /// One more honest member.
     pub async fn join(&mut self, children_max: u8) {
-        let seed = self.seed();
-        let join = JoinConfig { invite: self.invite.clone() };
+        self.join_with(self.invite.clone(), children_max).await;
+    }
+
+    /// One more honest member, by an invite of its own.
+    pub async fn join_with(&mut self, invite: Invite, children_max: u8) {
+        let (seed, join) = (self.seed(), JoinConfig { invite });
         let room = |now| Room::join(now, wall(), Shipped, config(seed, children_max), join);
         self.honest.push(Honest::start(seed, &[QUIC], Arc::clone(&self.speakers), room).await);
     }
 
+    /// Another invite of the founder's: who comes by it has nothing in common with those who came by the first.
+    pub fn invite_for(&self, role: Role, bearer: u8) -> Invite {
+        issue(self.invite.founding(), role, bearer, self.invite.bootstrap().to_vec())
+    }
+
     /// One that will not keep to the protocol.
     pub async fn join_hostile(&mut self, behaviour: Behaviour, children_max: u8) {
-        let seed = self.seed();
+        self.join_hostile_with(self.invite.clone(), behaviour, children_max).await;
+    }
+
+    /// The same by an invite of its own.
+    pub async fn join_hostile_with(&mut self, invite: Invite, behaviour: Behaviour, children_max: u8) {
+        let (seed, join) = (self.seed(), JoinConfig { invite });
         let network = Network::start(seed_bytes(seed), &net(&[QUIC])).await.expect("loopback can be listened on");
-        let join = JoinConfig { invite: self.invite.clone() };
         let claims = behaviour.claims(children_max);
         let room = |now| Room::join(now, wall(), Shipped, config(seed, claims), join);
         let after = self.wrong_at.saturating_duration_since(Instant::now());

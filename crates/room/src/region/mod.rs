@@ -3,6 +3,7 @@
 //! The acting host is the registry of a small room; in a large one hubs are, each of its own region.
 
 pub(crate) mod cells;
+mod choice;
 pub(crate) mod directory;
 mod doubt;
 mod forgers;

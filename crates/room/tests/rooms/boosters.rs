@@ -139,3 +139,32 @@ fn a_booster_does_not_speak() {
     world.run_for(2 * SECOND);
     assert!(!world.has_event(0, |event| matches!(event, Event::Hand { peer, .. } if *peer == node)));
 }
+
+/// Boosters have twice the slots of everybody else and came first: nobody would lead a region or stand beside the host rather.
+#[test]
+fn a_booster_is_made_no_hub_and_no_co_root() {
+    for seed in [7, 8] {
+        let mut world = World::new(seed, Protection::Relays);
+        world.region_max = 30;
+        world.open(6);
+        world.speak(0);
+        let link = boost_link(&world);
+        let boosters: BTreeSet<Ix> = (0..3).map(|_| world.join_with(link.clone(), 12)).collect();
+        for n in 0..120 {
+            world.join(if n % 4 == 3 { 0 } else { 6 });
+            world.run_for(Duration::from_millis(200));
+            for booster in &boosters {
+                let view = world.room(*booster).view();
+                assert!(!view.root && view.region.is_none(), "seed {seed}: {booster}");
+            }
+        }
+        world.run_for(15 * SECOND);
+        let all = members(&world, &boosters);
+        let view = |ix: &Ix| world.room(*ix).view();
+        let leaders = all.iter().filter(|ix| view(ix).region.is_some()).count();
+        assert!(leaders >= 3, "members lead regions: {leaders}");
+        assert!(all.iter().any(|ix| *ix != 0 && view(ix).root), "a member is co-root");
+        assert!(boosters.iter().all(|ix| !view(ix).root && view(ix).region.is_none()), "seed {seed}");
+        assert!(fed_by(&world, &boosters) > 0, "they carry");
+    }
+}

@@ -100,6 +100,28 @@ fn a_forger_loses_all_its_children_once_two_complain_that_are_unrelated() {
     assert!(seen >= 3, "{seen} rooms had such a relay");
 }
 
+/// A forger beside the host, which cheats two at once: the host takes the others away, and another stands beside it.
+#[test]
+fn a_co_root_that_forges_is_one_no_more() {
+    let mut seen = 0;
+    for seed in 70..78 {
+        let mut world = room(seed, Policy::Social, 2);
+        let root = |ix: &Ix| *ix != 0 && world.room(*ix).view().root;
+        let Some(forger) = world.inside().into_iter().find(root) else { continue };
+        let fed = children(&world, forger);
+        let by = |invite: usize| fed.iter().copied().find(|ix| came_by(*ix, 2) == invite);
+        let (Some(first), Some(second), 4..) = (by(0), by(1), fed.len()) else { continue };
+        seen += 1;
+        forge(&mut world, forger, first);
+        forge(&mut world, forger, second);
+        world.run_for(15 * SECOND);
+        assert_eq!(children(&world, forger), Vec::<Ix>::new(), "seed {seed}");
+        assert!(!world.room(forger).view().root, "seed {seed}");
+        world.assert_all_hear(0, 3 * SECOND);
+    }
+    assert!(seen >= 3, "{seen} rooms had such a relay");
+}
+
 #[test]
 fn those_who_came_by_one_invite_cannot_take_a_relays_children_but_do_not_meet_it_again() {
     let mut seen = 0;
