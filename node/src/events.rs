@@ -314,7 +314,9 @@ pub fn join_failure(failure: &JoinFailure) -> &'static str {
             Refusal::Invalid => "the host does not accept this invite: ask for another one",
             Refusal::OtherRoom => "the invite is for another room than the host has open now: ask for a new one",
             Refusal::Expired => "the host says that the invite has expired: ask for a new one",
-            Refusal::NotYetValid => "the host says that the invite is not valid yet: try again later",
+            Refusal::NotYetValid => {
+                "the host says that the invite is not valid yet: look whether the clocks of both machines are right, or try again later"
+            }
             Refusal::UsedUp => "the invite has been used as often as it allows: ask for a new one",
             Refusal::NotGranted => "the invite does not grant what was asked for: ask for one that does",
             Refusal::NotHost => "the node at the invite's address is not the room's host: ask for a new invite",
@@ -334,6 +336,9 @@ pub fn join_failure(failure: &JoinFailure) -> &'static str {
         JoinFailure::TimedOut => "the host was reached but did not answer in time: try again",
         JoinFailure::TooManyRedirects => {
             "the nodes that were asked only named others, three times over: try again in a moment"
+        }
+        JoinFailure::Clock => {
+            "this machine's clock and the host's are more than two minutes apart: set the one that is wrong, and try again"
         }
         JoinFailure::BadAnswer => "what answered at the invite's address is not the room's host: ask for a new invite",
     }

@@ -342,6 +342,9 @@ pub enum JoinFailure {
     /// The host answered something that does not verify.
     #[error("the host's answer does not verify")]
     BadAnswer,
+    /// What the host has just signed begins or has ended at another time than now: one of the two clocks is wrong.
+    #[error("the host's clock and this machine's are too far apart")]
+    Clock,
 }
 
 /// Why a feed is suspect.

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use treehouse_invite::{Certificate, Charter, Invite, Role};
+use treehouse_invite::{Certificate, Charter, Invite, Role, StatementError};
 use treehouse_wire::{
     Address, Contact, Control, Epoch, List, NodeId, RoomKey, Suite, UnixSeconds,
     control::{Admitted, Profile, Purpose, Refusal, Report, Statement, Status},
@@ -186,6 +186,9 @@ impl<S: Suite> Room<S> {
         let charter = Charter::verify(suite, &admitted.charter, &self.room);
         let certificate =
             Certificate::verify_under(suite, &admitted.certificate, lease, &self.room, &self.host, self.wall);
+        if matches!(certificate, Err(StatementError::NotYetValid | StatementError::Expired)) {
+            return self.join_failed(JoinFailure::Clock);
+        }
         let (Ok(charter), Ok(certificate)) = (charter, certificate) else {
             return self.join_failed(JoinFailure::BadAnswer);
         };

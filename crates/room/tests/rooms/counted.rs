@@ -202,3 +202,21 @@ fn a_member_does_not_stay_in_a_room_whose_policy_is_not_that_of_its_invite() {
     assert!(!is_in(&world, joiner));
     assert!(world.has_event(joiner, |event| *event == Event::JoinFailed(JoinFailure::BadAnswer)));
 }
+
+/// Two minutes of clock skew are tolerated; with more the member is told that it is the clock.
+#[test]
+fn a_clock_that_is_more_than_two_minutes_off_is_named() {
+    for (slow_s, failure) in [(110, None), (180, Some(JoinFailure::Clock))] {
+        let mut world = room();
+        let invite = invite(&world, None, bearer(9));
+        let joiner = world.join_with(invite, 2);
+        let room = world.nodes[joiner].room.as_mut().expect("it runs");
+        room.handle_input(world.now, Input::WallClock(UnixSeconds(WALL - slow_s))).expect("a time of day");
+        world.run_for(2 * SECOND);
+        let told = world.nodes[joiner].events.iter().find_map(|(_, event)| match event {
+            Event::JoinFailed(failure) => Some(failure.clone()),
+            _ => None,
+        });
+        assert_eq!((told, is_in(&world, joiner)), (failure.clone(), failure.is_none()), "{slow_s} s slow");
+    }
+}

@@ -123,6 +123,7 @@ fn failure(of: &JoinFailure) -> &'static str {
         JoinFailure::TimedOut => "joins_failed_timed_out",
         JoinFailure::TooManyRedirects => "joins_failed_redirected",
         JoinFailure::BadAnswer => "joins_failed_bad_answer",
+        JoinFailure::Clock => "joins_failed_clock",
     }
 }
 
