@@ -30,6 +30,9 @@ const SHUNNED_MAX: usize = 256;
 /// A dial without an answer counts as failed after this; the driver answers within ten seconds.
 const DIAL: Duration = Duration::from_secs(12);
 
+/// Keys remembered that have shown invites of late and are not linked; past it the one that may show most again is forgotten.
+const JOINERS_MAX: usize = 1024;
+
 /// How much may come at once, and one more after each interval.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
@@ -80,6 +83,26 @@ impl Link {
     /// Whether the peer may send another packet now.
     pub(crate) fn may_send_media(&mut self, now: Instant) -> bool {
         self.media.take(now, MEDIA)
+    }
+}
+
+/// What keys may still show after their links have ended: who comes again does not begin anew.
+#[derive(Debug, Default)]
+pub(crate) struct Joiners(Sorted<Bucket>);
+
+impl Joiners {
+    fn keep(&mut self, peer: NodeId, bucket: Bucket, now: Instant) {
+        if bucket.full_at <= now {
+            return;
+        }
+        if self.0.len() >= JOINERS_MAX {
+            self.0.retain(|_, of| of.full_at > now);
+        }
+        if self.0.len() >= JOINERS_MAX {
+            let first = self.0.iter().min_by_key(|(_, of)| of.full_at).map(|(peer, _)| *peer);
+            first.and_then(|peer| self.0.remove(&peer));
+        }
+        self.0.insert(peer, bucket);
     }
 }
 
@@ -158,10 +181,11 @@ impl<S: Suite> Room<S> {
         }
         let now = self.now;
         let full = Bucket { full_at: now };
+        let shown = self.region.as_mut().and_then(|region| region.joiners.0.remove(&peer));
         let link = Link {
             control: full,
             media: full,
-            joins: full,
+            joins: shown.unwrap_or(full),
             unused: None,
             media_grace: now,
             unsolicited: None,
@@ -178,8 +202,9 @@ impl<S: Suite> Room<S> {
     /// The link is gone, by a crash or after a goodbye.
     pub(crate) fn link_down(&mut self, peer: NodeId) {
         self.links.dial_ended(&peer);
-        if self.links.up.remove(&peer).is_none() {
-            return;
+        let Some(link) = self.links.up.remove(&peer) else { return };
+        if let Some(region) = &mut self.region {
+            region.joiners.keep(peer, link.joins, self.now);
         }
         self.measure_gone(peer);
         self.stage_link_down(peer);

@@ -105,6 +105,39 @@ fn a_million_bad_redemptions_cost_a_host_nothing_that_stays() {
     assert!(held[9] - held[4] < 2 * 1024 * 1024, "{held:?}");
 }
 
+/// Whoever comes again by the same key may not begin anew: five are looked at, and one every two seconds.
+#[test]
+fn a_key_that_comes_again_has_no_more_tries() {
+    let mut world = World::with_suite(Shipped, 3, Protection::Relays);
+    world.open(6);
+    let invite = world.invite.clone().expect("the room is open");
+    let (from, bad) = join(&invite, [79; 32], true);
+    let (_, other) = join(&invite, [80; 32], true);
+    let looked_at = |world: &mut World<Shipped>, from: NodeId, message: &Control, times: usize| {
+        let mut looked_at = 0;
+        for _ in 0..times {
+            let now = world.now;
+            for input in [Input::LinkUp { peer: from }, Input::LinkDown { peer: from }] {
+                let is_up = matches!(input, Input::LinkUp { .. });
+                let room = world.nodes[0].room.as_mut().expect("the host is there");
+                room.handle_input(now, input).expect("it can be told");
+                if is_up {
+                    let answers = tell(world, from, &message.to_bytes());
+                    looked_at += answers.iter().filter(|of| !matches!(of, Control::Refused(Refusal::Busy))).count();
+                }
+            }
+            while world.nodes[0].room.as_mut().expect("the host is there").poll_output().is_some() {}
+        }
+        looked_at
+    };
+    assert_eq!(looked_at(&mut world, from, &bad, 40), 5);
+    assert_eq!(looked_at(&mut world, NodeId([7; 32]), &other, 40), 5, "another key has its own");
+    world.run_for(2 * SECOND);
+    assert_eq!(looked_at(&mut world, from, &bad, 40), 1);
+    world.run_for(20 * SECOND);
+    assert_eq!(looked_at(&mut world, from, &bad, 40), 5);
+}
+
 /// A stranger that is sent on learns no more bytes than it sent.
 #[test]
 fn a_redirect_is_no_larger_than_the_request() {

@@ -26,7 +26,7 @@ use treehouse_wire::{
     control::{Profile, Rank},
 };
 
-use crate::{config::Protection, coordinates::Coordinate, time::Instant};
+use crate::{config::Protection, coordinates::Coordinate, links::Joiners, time::Instant};
 
 pub(crate) use protection::{Auto, weaker};
 
@@ -61,6 +61,7 @@ pub(crate) struct Region {
     pub(crate) crowd: Crowd,
     /// What was heard of forgers.
     pub(crate) hearing: Hearing,
+    pub(crate) joiners: Joiners,
     /// Hubs that this one made out of its members, which belong to the host since.
     gone_over: Vec<NodeId>,
     /// Members that were handed over of late, and to whom.
@@ -108,6 +109,7 @@ impl Region {
             split: None,
             crowd: Crowd::default(),
             hearing: Hearing::default(),
+            joiners: Joiners::default(),
             gone_over: Vec::new(),
             moved: BTreeMap::new(),
             gone: VecDeque::new(),
