@@ -4,9 +4,10 @@
 mod crash;
 mod support;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use support::{Everywhere, plan};
+use treehouse_hostile::Behaviour;
 use treehouse_sim::{
     engine::{Engine, Run},
     measure::{Outage, Outcome},
@@ -128,6 +129,32 @@ fn forgers_are_never_heard() {
     let outcome = run(plan, Protection::Relays);
     assert!(outcome.counts["offences_forged"] > 0, "forged packets are noticed: {:?}", outcome.counts);
     assert_eq!(outcome.counts.get("forged_frames_heard"), None);
+}
+
+/// Whatever one relay in nine does, those that are honest hear.
+#[test]
+fn each_way_to_be_hostile_costs_the_others_little() {
+    for behaviour in [
+        Behaviour::Replay { after: Duration::from_secs(1) },
+        Behaviour::DropVoice,
+        Behaviour::Flood { per_second: 1000 },
+        Behaviour::StaleState,
+        Behaviour::RedeemTwice,
+        Behaviour::WidenInvite,
+        Behaviour::Garbage,
+    ] {
+        let mut plan = room(60 * SECOND_US);
+        let hostile = |number: usize| number % 9 == 1;
+        for number in (1..100).filter(|number| hostile(*number)) {
+            plan.nodes[number].hostile = Some(Hostile::Twist(behaviour));
+        }
+        let outcome = run(plan, Protection::Relays);
+        let honest = outcome.nodes.iter().enumerate().skip(1).filter(|(number, _)| !hostile(*number));
+        let (on_time, due) = honest.fold((0, 0), |(on_time, due), (_, of)| (on_time + of.on_time, due + of.due));
+        println!("{behaviour:?}: {on_time} of {due} frames; {:?}", outcome.counts);
+        assert!(due > 100_000 && on_time * 100 >= due * 97, "{behaviour:?}: {on_time} of {due}");
+        assert_eq!(outcome.counts.get("forged_frames_heard"), None, "{behaviour:?}");
+    }
 }
 
 /// The seed under which [`Cheap`] has the public key that [`Shipped`] has under another.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use treehouse_room::{Instant, Output};
-use treehouse_wire::{Control, NodeId, Packet, VoiceId, limits::MEDIA_LANES};
+use treehouse_wire::{Control, List, NodeId, Packet, VoiceId, limits::MEDIA_LANES};
 
 /// One way not to keep to the protocol.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,6 +48,10 @@ pub enum Behaviour {
     },
     /// Tells its neighbours again and again the first room states, beacons and keys that it ever passed on.
     StaleState,
+    /// Shows the invite that it came by to everybody, again and again.
+    RedeemTwice,
+    /// Shows it with something changed in it, another thing each time: who comes by it, until when, as what.
+    WidenInvite,
     /// Sends bytes without a meaning, as messages and as packets.
     Garbage,
     /// Takes what comes so slowly that it waits in its neighbours' queues. Only for real nodes: a driver does it.
@@ -104,6 +108,7 @@ pub struct Twist {
     due: Option<Instant>,
     voice: Option<VoiceId>,
     victims: BTreeSet<NodeId>,
+    sent: u64,
     fed: BTreeMap<NodeId, Vec<Spell>>,
 }
 
@@ -124,6 +129,7 @@ impl Twist {
             due: None,
             voice: None,
             victims: BTreeSet::new(),
+            sent: 0,
             fed: BTreeMap::new(),
         }
     }
@@ -206,7 +212,12 @@ impl Twist {
                 self.hold(now.after(after), again);
             }
             Behaviour::LieCapacity { slots, .. } => to.truncate(slots.into()),
-            Behaviour::Flood { .. } | Behaviour::StaleState | Behaviour::Garbage | Behaviour::SlowReader => {}
+            Behaviour::Flood { .. }
+            | Behaviour::StaleState
+            | Behaviour::RedeemTwice
+            | Behaviour::WidenInvite
+            | Behaviour::Garbage
+            | Behaviour::SlowReader => {}
         }
         (!to.is_empty()).then_some(Output::Forward { to, lane, packet, deadline })
     }
@@ -222,7 +233,20 @@ impl Twist {
             self.act(now);
         }
         let (at, _) = *self.held.keys().next()?;
-        if at > now { None } else { self.held.pop_first().map(|(_, output)| output) }
+        let output = if at > now { None } else { self.held.pop_first().map(|(_, output)| output) };
+        self.sent += u64::from(matches!(output, Some(Output::Send { .. })));
+        output
+    }
+
+    /// A neighbour is gone, or has hung up.
+    pub fn lost(&mut self, peer: &NodeId) {
+        self.peers.retain(|of| of != peer);
+        self.held.retain(|_, output| !matches!(output, Output::Send { to, .. } if to == peer));
+    }
+
+    /// Messages of its own accord so far, each to somebody that it was linked to.
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     fn meet(&mut self, peer: NodeId, now: Instant) {
@@ -231,20 +255,32 @@ impl Twist {
             self.peers.pop_front();
         }
         self.peers.push_back(peer);
-        let acts = matches!(self.behaviour, Behaviour::Flood { .. } | Behaviour::StaleState | Behaviour::Garbage);
+        let acts = matches!(
+            self.behaviour,
+            Behaviour::Flood { .. }
+                | Behaviour::StaleState
+                | Behaviour::RedeemTwice
+                | Behaviour::WidenInvite
+                | Behaviour::Garbage
+        );
         if acts && self.due.is_none() {
             self.due = Some(self.from.max(now));
         }
     }
 
     fn keep_stale(&mut self, bytes: &[u8]) {
-        if self.behaviour != Behaviour::StaleState || self.stale.len() >= STALE_MAX {
+        if self.stale.len() >= STALE_MAX {
             return;
         }
-        let is_state = |message: &Control| {
-            matches!(message, Control::State(_) | Control::StatePart { .. } | Control::Beacon(_) | Control::Key { .. })
+        let keeps = |message: &Control| match self.behaviour {
+            Behaviour::StaleState => matches!(
+                message,
+                Control::State(_) | Control::StatePart { .. } | Control::Beacon(_) | Control::Key { .. }
+            ),
+            Behaviour::RedeemTwice | Behaviour::WidenInvite => matches!(message, Control::Join(_)),
+            _ => false,
         };
-        if Control::from_bytes(bytes).is_ok_and(|message| is_state(&message)) {
+        if Control::from_bytes(bytes).is_ok_and(|message| keeps(&message)) {
             self.stale.push(bytes.to_vec());
         }
     }
@@ -261,9 +297,10 @@ impl Twist {
                 }
                 BURST
             }
-            Behaviour::StaleState => {
+            Behaviour::StaleState | Behaviour::RedeemTwice | Behaviour::WidenInvite => {
                 for to in self.peers.clone() {
                     for bytes in self.stale.clone() {
+                        let bytes = if self.behaviour == Behaviour::WidenInvite { self.widen(&bytes) } else { bytes };
                         self.hold(now, Output::Send { to, bytes });
                     }
                 }
@@ -282,6 +319,19 @@ impl Twist {
             _ => return self.due = None,
         };
         self.due = Some(now.after(every));
+    }
+
+    /// Changes one bit of an invite that is shown.
+    fn widen(&mut self, join: &[u8]) -> Vec<u8> {
+        let Ok(Control::Join(mut join)) = Control::from_bytes(join) else { return join.to_vec() };
+        let mut chain = join.chain.to_vec();
+        let at = self.next() as usize;
+        let count = chain.len().max(1);
+        if let Some(byte) = chain.get_mut(at / 8 % count) {
+            *byte ^= 1 << (at % 8);
+        }
+        join.chain = List::truncated(chain);
+        Control::Join(join).to_bytes()
     }
 
     fn hold(&mut self, until: Instant, output: Output) {
@@ -325,6 +375,8 @@ pub fn forge(packet: &Bytes) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use treehouse_wire::control::{Join, Name, Profile};
+
     use super::*;
 
     const START: Instant = Instant::ZERO;
@@ -407,6 +459,34 @@ mod tests {
         assert_eq!((lie.claims(2), Behaviour::Forge.claims(2)), (8, 2));
         let mut twist = Twist::new(lie, START, 1);
         assert_eq!(twist.instead_of(START, forward(b"abc", 5)), Some(forward(b"abc", 2)));
+    }
+
+    #[test]
+    fn an_invite_is_shown_again_or_with_one_bit_changed() {
+        let profile = Profile { name: Name::cleaned("Mallory"), addresses: List::default(), children_max: 2 };
+        let (chain, proof) = (List::truncated([7; 40]), treehouse_wire::Signature([9; 64]));
+        let join = Join { chain, proof, profile, direct: false };
+        let told = Output::Send { to: NodeId([7; 32]), bytes: Control::Join(Box::new(join.clone())).to_bytes() };
+        let mut again = Twist::new(Behaviour::RedeemTwice, START, 1);
+        again.instead_of(START, told.clone());
+        assert_eq!(again.poll_output(START), Some(told.clone()));
+        let mut wider = Twist::new(Behaviour::WidenInvite, START, 1);
+        wider.instead_of(START, told);
+        let Some(Output::Send { bytes, .. }) = wider.poll_output(START) else { panic!("it shows one") };
+        let Ok(Control::Join(shown)) = Control::from_bytes(&bytes) else { panic!("it is a message") };
+        let bits: u32 = shown.chain.iter().zip(join.chain.iter()).map(|(a, b)| (a ^ b).count_ones()).sum();
+        assert_eq!((bits, &shown.profile, shown.proof), (1, &join.profile, join.proof));
+    }
+
+    #[test]
+    fn who_has_hung_up_is_not_flooded() {
+        let mut twist = Twist::new(Behaviour::Flood { per_second: 1000 }, START, 1);
+        twist.instead_of(START, Output::Send { to: NodeId([7; 32]), bytes: vec![1] });
+        assert!(twist.poll_output(START).is_some());
+        let sent = twist.sent();
+        twist.lost(&NodeId([7; 32]));
+        while twist.poll_output(at(1000)).is_some() {}
+        assert_eq!((sent, twist.sent()), (1, 1));
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub struct Hostile {
 struct Seen {
     fed: BTreeMap<NodeId, Vec<Spell<StdInstant>>>,
     admitted: bool,
+    sent: u64,
 }
 
 impl Hostile {
@@ -44,6 +45,11 @@ impl Hostile {
     /// How long its room wanted to send each child packets, since it misbehaves: who is not fed any more has left.
     pub fn fed(&self) -> BTreeMap<NodeId, Vec<Spell<StdInstant>>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).fed.clone()
+    }
+
+    /// Messages that it sent of its own accord, each to somebody that it was linked to.
+    pub fn sent(&self) -> u64 {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).sent
     }
 
     /// Whether it was ever let in.
@@ -136,7 +142,10 @@ impl Driver {
             NetEvent::Media(from, packet) => self.input(Input::Media { from, packet }),
             NetEvent::Control(from, bytes) => self.input(Input::Control { from, bytes: &bytes }),
             NetEvent::LinkUp(peer) => self.input(Input::LinkUp { peer }),
-            NetEvent::LinkDown(peer, _) => self.input(Input::LinkDown { peer }),
+            NetEvent::LinkDown(peer, _) => {
+                self.twist.lost(&peer);
+                self.input(Input::LinkDown { peer });
+            }
             NetEvent::DialFailed(peer, attempts) => self.input(Input::DialFailed { peer, attempts }),
             NetEvent::Listening(addresses) => self.input(Input::Listening(addresses)),
         }
@@ -159,6 +168,7 @@ impl Driver {
             self.perform(output);
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.sent = self.twist.sent();
         for (child, spells) in
             self.twist.fed().iter().filter(|(_, spells)| spells.last().is_some_and(|of| of.last == now))
         {

@@ -38,6 +38,10 @@ pub enum Kind {
     Flood,
     /// Tells old room states, beacons and keys again and again.
     StaleState,
+    /// Shows its invite to everybody again and again.
+    RedeemTwice,
+    /// Shows it with something changed in it.
+    WidenInvite,
     /// Sends messages and packets without a meaning.
     Garbage,
 }
@@ -106,6 +110,8 @@ impl Adversaries {
             Kind::DropVoice => Hostile::Twist(Behaviour::DropVoice),
             Kind::Flood => Hostile::Twist(Behaviour::Flood { per_second: self.floods }),
             Kind::StaleState => Hostile::Twist(Behaviour::StaleState),
+            Kind::RedeemTwice => Hostile::Twist(Behaviour::RedeemTwice),
+            Kind::WidenInvite => Hostile::Twist(Behaviour::WidenInvite),
             Kind::Garbage => Hostile::Twist(Behaviour::Garbage),
         })
     }

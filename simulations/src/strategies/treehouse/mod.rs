@@ -490,6 +490,9 @@ impl<S: Suite> Strategy for Treehouse<S> {
 
     fn disconnected(&mut self, net: &mut Net<Self>, node: NodeIx, peer: NodeIx) {
         if let Some(peer) = self.id(peer) {
+            if let Some(twist) = self.member_mut(node).and_then(|member| member.twist.as_deref_mut()) {
+                twist.lost(&peer);
+            }
             self.input(net, node, Input::LinkDown { peer });
         }
     }
