@@ -185,3 +185,41 @@ fn a_booster_carries_a_room_and_hears_nothing() {
     host.signal(Signal::INT);
     assert!(host.ended().status.success());
 }
+
+/// Kicked, let in again, banned: by commands beside the node that has the room open.
+#[test]
+fn who_is_put_out_stays_out_until_let_in_again() {
+    let place = Place::new();
+    let (host, invite) = host(&place, "none", &["--hear", "none", "--json"]);
+    let room = |arguments: &[&str]| {
+        let output = program(&place.path("host")).arg("room").args(arguments).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    let join = || start(&place.path("guest"), &["join", &invite, "--hear", "none", "--json"]);
+    let mut guest = join();
+    let peer = guest.event("started", |_| true)["peer"].as_str().expect("an id").to_owned();
+    guest.event("feeds", |feeds| feeds["parent"].is_string());
+    for (command, last) in [("kick", false), ("ban", true)] {
+        assert!(room(&[command, &peer]).contains(&peer));
+        let ended = guest.ended();
+        assert!(
+            ended.stdout.lines().last().is_some_and(|line| line.contains(r#""reason":"removed""#)),
+            "{}",
+            ended.stdout
+        );
+        let refused = join().ended();
+        assert!(!refused.status.success() && refused.stderr.contains("banned"), "{}", refused.stderr);
+        assert_eq!(room(&["bans"]).contains(&peer), last, "a kick is not for good");
+        assert!(room(&["unban", &peer]).contains(&peer));
+        // The host signs the state that lets them in within the second.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        guest = join();
+        guest.event("feeds", |feeds| feeds["parent"].is_string());
+    }
+    guest.signal(Signal::INT);
+    assert!(guest.ended().status.success());
+    host.signal(Signal::INT);
+    assert!(host.ended().status.success());
+}

@@ -342,3 +342,31 @@ impl<S: Suite> Voices<S> {
 fn group_of(packet: &Packet) -> (VoiceId, u32) {
     (packet.header().voice, packet.header().first.0 / FramesPerPacket::Three.count())
 }
+
+#[cfg(test)]
+mod tests {
+    use treehouse_wire::CaptureTime;
+
+    use super::*;
+    use crate::Cheap;
+
+    #[test]
+    fn what_is_older_than_three_seconds_counts_as_seen() {
+        let header = |k, first| Header {
+            k,
+            epoch: Epoch::default(),
+            voice: VoiceId([1; 8]),
+            first: FrameNumber(first),
+            captured: CaptureTime(0),
+        };
+        let (one, three) = (FramesPerPacket::One, FramesPerPacket::Three);
+        for newest in [header(one, 1200), header(three, 1200)] {
+            let mut recent = Recent::<Cheap>::new([0; 3], Instant::ZERO);
+            assert!(!recent.has_seen(&header(one, 1049)) && !recent.has_seen(&newest));
+            recent.mark_seen(&newest, Instant::ZERO);
+            assert!(recent.has_seen(&newest));
+            assert!(!recent.has_seen(&header(one, 1050)), "150 frames of 20 ms");
+            assert!(recent.has_seen(&header(one, 1049)) && recent.has_seen(&header(three, 1047)));
+        }
+    }
+}
