@@ -109,7 +109,7 @@ fn newcomers() -> Vec<Seed> {
         seed(
             "newcomer-gets-an-expired-certificate",
             newcomer(&[up(0), say(0, ADMITTED, &[SELF, 2, 0])]),
-            "the host's answer does not verify",
+            "the host's clock and this machine's are too far apart",
         ),
         seed(
             "newcomer-is-sent-round-in-circles",
