@@ -75,15 +75,14 @@ fn fed_ms(hostile: &Hostile) -> Vec<u128> {
 }
 
 /// A relay that forges for four of its children and is honest with the others: those do not see it, and the host hears of it from children
-/// who came by invites that have nothing in common.
+/// each of whom came by an invite of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forger_that_picks_its_victims_loses_the_others_too() {
     let mut lab = Lab::open(Some(Protection::Relays), 4, 16 * SECOND).await;
-    let invites = [lab.invite.clone(), lab.invite_for(Role::Speaker, 9)];
     lab.join_hostile(Behaviour::ForgeFor { victims: 4 }, 12).await;
     tokio::time::sleep(SECOND).await;
     for n in 0..20 {
-        lab.join_with(invites[n % 2].clone(), 3).await;
+        lab.join_with(lab.invite_for(Role::Speaker, 10 + n), 3).await;
     }
     lab.until_wrong(24 * SECOND).await;
     let (victims, fed) = (caught(&lab), fed_ms(&lab.hostile[0].1));
