@@ -28,13 +28,12 @@ pub(crate) struct Paged(BTreeMap<NodeId, u32>);
 
 impl Directory {
     /// The way down the tree to a member, itself last, where the registry's view has one: by parents, and by the standby of one that
-    /// is fed from outside of the region, or by one that forges and may not pass a page on.
+    /// is fed from outside of the region.
     fn way_down(&self, slot: Slot) -> Option<Vec<Slot>> {
         let mut way = vec![slot];
         loop {
             let member = self.at(*way.last()?)?;
-            let honest = |slot: &Slot| self.at(*slot).is_some_and(|of| !of.forges());
-            let above = member.parent().filter(honest).or(member.standby()).or(member.parent())?;
+            let above = member.parent().or(member.standby())?;
             if above == Slot::SELF {
                 way.reverse();
                 return Some(way);

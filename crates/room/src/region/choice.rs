@@ -205,12 +205,6 @@ impl View<'_> {
         self.directory.score_us(parent, self.member, self.now)
     }
 
-    /// Whether a node that feeds the member, or stands by it, is known to forge.
-    pub(super) fn depends_on_forger(&self) -> bool {
-        let feeds = self.member.parent().into_iter().chain(self.member.standby());
-        feeds.filter_map(|slot| self.directory.at(slot)).any(Member::forges)
-    }
-
     /// A way that is worth a move.
     pub(super) fn gain(&self) -> Option<Way> {
         let present_us = self.present_us()?;
@@ -220,7 +214,7 @@ impl View<'_> {
     }
 
     pub(super) fn choose(&self, moves: bool) -> Option<Choice> {
-        let there = |slot: &Slot| self.directory.at(*slot).is_some_and(|of| of.is_there() && !of.forges());
+        let there = |slot: &Slot| self.directory.at(*slot).is_some_and(Member::is_there);
         let open = self.open(1 + SPARES + 2);
         // A parent that works stays, and only what is missing is assigned; unless the member is to move.
         let kept = self.member.parent().filter(there).filter(|_| !moves || self.gain().is_none());

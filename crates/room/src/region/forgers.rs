@@ -120,11 +120,6 @@ impl Accused {
 }
 
 impl Member {
-    /// Whether nobody is to depend on it.
-    pub(crate) fn forges(&self) -> bool {
-        self.accused.forges
-    }
-
     /// It comes, and is known to forge.
     pub(crate) fn know_forger(&mut self, forges: bool) {
         self.accused.forges |= forges;
@@ -189,17 +184,13 @@ impl<S: Suite> Room<S> {
         region.hearing.note_forger(of);
         let directory = &mut region.directory;
         let Some(slot) = directory.slot(&of) else { return };
-        let depend = directory.at(slot).map(|of| of.children().iter().chain(&of.standing_by).copied().collect());
-        let depend: Vec<Slot> = depend.unwrap_or_default();
-        let nodes: Vec<NodeId> = depend.iter().filter_map(|slot| Some(directory.at(*slot)?.node)).collect();
-        for node in nodes {
-            // The others are called the next time that places are looked at, and again and again until they have come.
-            match self.links.is_up(&node) {
-                true => self.place(node, false),
-                false => drop(self.change_member(&node, |member| member.review_at = Some(now))),
-            }
-        }
-        self.choose_co_root();
+        let fed: Vec<Slot> = directory.at(slot).map_or(&[][..], Member::children).to_vec();
+        let stood_by: Vec<Slot> = directory.at(slot).map_or(&[][..], |of| &of.standing_by).to_vec();
+        fed.iter().for_each(|child| directory.set_parent(*child, None, now));
+        stood_by.iter().for_each(|child| directory.set_standby(*child, None, now));
+        let node_of = |slot: &Slot| directory.at(*slot).map(|of| of.node);
+        let nodes: Vec<NodeId> = fed.iter().chain(&stood_by).filter_map(node_of).collect();
+        nodes.into_iter().for_each(|node| self.place(node, false));
     }
 }
 

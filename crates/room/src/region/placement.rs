@@ -30,8 +30,6 @@ const REVIEW_S: u16 = 20;
 const REVIEW_MAX_S: u16 = 80;
 /// A member that was called for a better place is called again after this, in seconds.
 const CALL_AGAIN_S: u16 = 60;
-/// And one that depends on a forger after this.
-const MUST_LEAVE_S: u16 = 5;
 /// And one whose turn to be called has not come after this.
 const TURN_S: u16 = 2;
 /// A member that was sent to another region since this one has no slot is sent again after this.
@@ -273,18 +271,13 @@ impl<S: Suite> Room<S> {
         // A root stays where it is.
         let is_root = self.state.head().is_some_and(|state| state.co_root == Some(node));
         let settled = member.placed_at.is_none() && member.offered_at.is_none() && member.is_there() && !is_root;
-        let must_leave = self.with_view(&node, |view| view.depends_on_forger()).unwrap_or(false);
         // It is fed by somebody who is not of this region.
         let strays = member.parent().is_none();
         // A hub's own children, which it had before it led, may have standbys yet that die with it.
         let has_standby_inside =
             member.parent() == Some(Slot::SELF) && member.standby().is_some() && self.hub().is_some();
-        let calls = settled && (must_leave || strays || self.sees_gain(&node));
-        let after_s = self.with_view(&node, |view| match () {
-            () if must_leave => MUST_LEAVE_S,
-            () if calls => CALL_AGAIN_S,
-            () => self.review_s(view),
-        });
+        let calls = settled && (self.sees_gain(&node) || strays);
+        let after_s = self.with_view(&node, |view| if calls { CALL_AGAIN_S } else { self.review_s(view) });
         self.review_after(&node, after_s.unwrap_or(REVIEW_S));
         if !calls {
             if settled && has_standby_inside {
@@ -293,7 +286,7 @@ impl<S: Suite> Room<S> {
             return;
         }
         match self.links.is_up(&node) {
-            true if must_leave || strays => self.place(node, false),
+            true if strays => self.place(node, false),
             true => self.offer_candidates(node),
             false if !self.page(&node, paged) => self.review_after(&node, TURN_S),
             false => {}
