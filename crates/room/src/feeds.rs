@@ -139,29 +139,31 @@ impl Feed {
         self.is_sound() && self.purpose != Purpose::IdleStandby && self.repairing.is_none()
     }
 
-    /// How long it may be silent: 2.5 times what is expected of it, and four times its jitter.
-    pub(crate) fn patience(&self) -> Duration {
+    /// How long it may be silent: 2.5 times what is expected of it, four times where links are restless, and four times its jitter.
+    fn patience(&self, is_restless: bool) -> Duration {
         if self.purpose == Purpose::IdleStandby {
             return TICK_IDLE.mul_f32(2.5);
         }
-        let expected = EXPECTED.mul_f32(2.5);
+        let expected = EXPECTED.mul_f32(if is_restless { 4.0 } else { 2.5 });
         (expected + 4 * Duration::from_micros(self.jitter_us.into())).clamp(PATIENCE_MIN, PATIENCE_MAX)
     }
 
     /// When it becomes suspect unless it is heard before.
-    pub(crate) fn silent_at(&self) -> Instant {
-        self.heard.after(self.patience())
+    pub(crate) fn silent_at(&self, is_restless: bool) -> Instant {
+        self.heard.after(self.patience(is_restless))
     }
 
-    /// Something came by it.
-    pub(crate) fn hear(&mut self, now: Instant) {
-        let excess = now.since(self.heard).saturating_sub(TICK_SILENCE).min(PATIENCE_MAX);
+    /// Something came by it; whether that ends a silence for which a feed is suspect where links are not restless.
+    fn hear(&mut self, now: Instant) -> bool {
+        let silence = now.since(self.heard);
+        let excess = silence.saturating_sub(TICK_SILENCE).min(PATIENCE_MAX);
         let excess_us = u32::try_from(excess.as_micros()).unwrap_or(u32::MAX);
         if self.purpose != Purpose::IdleStandby {
             // The gain of 1/16 is that of RFC 3550's jitter estimate.
             self.jitter_us = (self.jitter_us * 15 + excess_us) / 16;
         }
         self.heard = now;
+        self.purpose != Purpose::IdleStandby && silence > PATIENCE_MIN
     }
 
     /// Expects nothing of it before a time.
@@ -241,6 +243,8 @@ pub(crate) struct Feeds {
     /// Distinct packets in this measuring window, by whatever feed, and since when.
     distinct: u32,
     window_since: Instant,
+    /// Until when links are taken for restless.
+    restless_until: Instant,
 }
 
 /// Length of a measuring window.
@@ -250,7 +254,26 @@ const MEASURED_FIRST: Duration = Duration::from_secs(1);
 /// Distinct packets without which a window says nothing.
 const MEASURED_MIN: u32 = 60;
 
+/// Links are restless for so long after a silence that ended by itself. Where a hop loses 2 % of packets, two in a row are lost by each
+/// feed every 150 s.
+const RESTLESS: Duration = Duration::from_secs(300);
+
 impl Feeds {
+    /// Something came from a peer; the feed that it is, if it is one.
+    pub(crate) fn hear(&mut self, from: &NodeId, now: Instant) -> Option<&mut Feed> {
+        let feed = self.all.iter_mut().find(|feed| feed.node() == *from)?;
+        if feed.hear(now) {
+            self.restless_until = now.after(RESTLESS);
+        }
+        Some(feed)
+    }
+
+    /// Whether a feed was silent of late and went on as if nothing had been: packets are lost or late on the way here, and to hear of
+    /// nothing for a moment says little.
+    pub(crate) fn are_restless(&self, now: Instant) -> bool {
+        now < self.restless_until
+    }
+
     pub(crate) fn get(&self, node: &NodeId) -> Option<&Feed> {
         self.all.iter().find(|feed| feed.node() == *node)
     }

@@ -89,9 +89,12 @@ impl<S: Suite> Room<S> {
         if speaker == self.me {
             return;
         }
+        // Down a tree of three frames a packet a root sends single ones where their packet of three is late, and the other root need not:
+        // who brings them is no better than who does not.
+        let is_extra = header.k == FramesPerPacket::One && self.frames_per_packet() == FramesPerPacket::Three;
         let recent = self.voices.recent(header.voice, now);
         if recent.has_seen(&header) {
-            if self.feeds.carried_again(&from, &header, now) {
+            if !is_extra && self.feeds.carried_again(&from, &header, now) {
                 self.suspect(from, Suspicion::Late);
             }
             return;
@@ -104,7 +107,9 @@ impl<S: Suite> Room<S> {
         let single = via == Via::Stage && header.k == FramesPerPacket::One;
         let for_stage = single && recent.sends_three(now, THREE_RECENT) && recent.may_be_whole(&header);
         let is_part = single && recent.has_whole(&header);
-        self.feeds.carried_first(&from, &header, now);
+        if !is_extra {
+            self.feeds.carried_first(&from, &header, now);
+        }
         if let Some(level) = self.play(from, speaker, &key, &packet) {
             self.judge(header.voice, level);
         }

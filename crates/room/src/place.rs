@@ -173,7 +173,7 @@ impl<S: Suite> Room<S> {
     pub(crate) fn standby_purpose(&self) -> Purpose {
         let live = match self.state.head().map(|state| state.protection) {
             Some(Protection::All) => true,
-            Some(Protection::Relays) => !self.children.is_empty(),
+            Some(Protection::Relays) => !self.children.is_empty() || self.feeds.are_restless(self.now),
             Some(Protection::Off) | None => false,
         };
         if live { Purpose::LiveStandby } else { Purpose::IdleStandby }

@@ -48,7 +48,7 @@ enum Verdict {
 
 /// Looks at one feed; `None` where all is well, or where time will tell. `settled`: something carries that is not only
 /// provisional.
-fn verdict(feed: &Feed, settled: bool, now: Instant) -> Option<Verdict> {
+fn verdict(feed: &Feed, settled: bool, is_restless: bool, now: Instant) -> Option<Verdict> {
     let age = now.since(feed.since);
     let linking = if settled { LINKING } else { LINKING_URGENT };
     match (feed.phase, feed.suspect) {
@@ -60,7 +60,7 @@ fn verdict(feed: &Feed, settled: bool, now: Instant) -> Option<Verdict> {
             Some(Verdict::Failed)
         }
         (Phase::Live, Some((since, _))) => (now.since(since) >= RELEASE).then_some(Verdict::Failed),
-        (Phase::Live, None) if now >= feed.silent_at() => Some(Verdict::Suspect(Suspicion::Silent)),
+        (Phase::Live, None) if now >= feed.silent_at(is_restless) => Some(Verdict::Suspect(Suspicion::Silent)),
         (Phase::Live, None) => {
             let held = feed.repairing.is_some_and(|since| now.since(since) >= HOLD);
             held.then_some(Verdict::Suspect(Suspicion::Repairing))
@@ -72,8 +72,7 @@ impl<S: Suite> Room<S> {
     /// Something came from a peer: its feed, if it is one, lives.
     pub(crate) fn heard(&mut self, from: NodeId) {
         let now = self.now;
-        let Some(feed) = self.feeds.get_mut(&from) else { return };
-        feed.hear(now);
+        let Some(feed) = self.feeds.hear(&from, now) else { return };
         if matches!(feed.suspect, Some((_, Suspicion::Silent))) {
             feed.suspect = None;
             feed.calm = now;
@@ -94,8 +93,8 @@ impl<S: Suite> Room<S> {
     /// Looks at every feed: the timer's work.
     pub(crate) fn watch_feeds(&mut self) {
         let now = self.now;
-        let settled = self.feeds.are_settled();
-        let found = |feed: &Feed| Some((feed.node(), verdict(feed, settled, now)?));
+        let (settled, is_restless) = (self.feeds.are_settled(), self.feeds.are_restless(now));
+        let found = |feed: &Feed| Some((feed.node(), verdict(feed, settled, is_restless, now)?));
         for (node, verdict) in self.feeds.all.iter().filter_map(found).collect::<Vec<_>>() {
             match verdict {
                 Verdict::Failed => self.feed_failed(node),
@@ -115,18 +114,18 @@ impl<S: Suite> Room<S> {
 
     /// When this routine has to look again.
     pub(crate) fn arm_feeds(&mut self) {
-        let settled = self.feeds.are_settled();
+        let (settled, is_restless) = (self.feeds.are_settled(), self.feeds.are_restless(self.now));
         let due = |feed: &Feed| match (feed.phase, feed.suspect) {
             (Phase::Linking, _) => feed.since.after(if settled { LINKING } else { LINKING_URGENT }),
             (Phase::Asked, _) => feed.since.after(ASKED),
             (Phase::Live, Some((_, Suspicion::Withheld | Suspicion::Late | Suspicion::Missing))) if settled => self.now,
             (Phase::Live, Some((since, _))) => since.after(RELEASE),
             (Phase::Live, None) if feed.aim == Aim::Provisional && settled => {
-                feed.silent_at().min(feed.since.after(PROVISIONAL))
+                feed.silent_at(is_restless).min(feed.since.after(PROVISIONAL))
             }
-            (Phase::Live, None) => {
-                feed.repairing.map_or(feed.silent_at(), |since| feed.silent_at().min(since.after(HOLD)))
-            }
+            (Phase::Live, None) => feed
+                .repairing
+                .map_or(feed.silent_at(is_restless), |since| feed.silent_at(is_restless).min(since.after(HOLD))),
         };
         let repair = self.cut_since.is_some().then(|| self.now.after(RETRY));
         let Some(at) = self.feeds.all.iter().map(due).chain(repair).min() else {
