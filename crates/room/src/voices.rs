@@ -54,6 +54,8 @@ pub(crate) struct Recent<S: Suite> {
     played: Window,
     /// The last packet of three frames.
     three_at: Option<Instant>,
+    /// What begins before this frame is too old, as the host says, whatever was heard of the voice.
+    oldest: u32,
     /// The last packet.
     used: Instant,
 }
@@ -61,7 +63,7 @@ pub(crate) struct Recent<S: Suite> {
 impl<S: Suite> Recent<S> {
     fn new([one, three, played]: [u32; 3], now: Instant) -> Self {
         let seen = [Window::below(one), Window::below(three)];
-        Recent { unsealing: None, seen, played: Window::below(played), three_at: None, used: now }
+        Recent { unsealing: None, seen, played: Window::below(played), three_at: None, oldest: 0, used: now }
     }
 
     fn ends(&self) -> [u32; 3] {
@@ -78,7 +80,12 @@ impl<S: Suite> Recent<S> {
         let (slot, number) = Self::seen_slot(header);
         let newest = self.seen.iter().zip([1, 3]).filter_map(|(window, k)| Some(window.newest()? * k)).max();
         let old = newest.is_some_and(|newest| newest.saturating_sub(header.first.0) > FRAMES_OLD);
-        old || self.seen[slot].contains(number)
+        old || header.first.0 < self.oldest || self.seen[slot].contains(number)
+    }
+
+    /// The host says which frame of this voice it has sent last.
+    pub(crate) fn was_sent(&mut self, last: FrameNumber) {
+        self.oldest = self.oldest.max(last.0.saturating_sub(FRAMES_OLD));
     }
 
     /// Remembers a packet that verifies.

@@ -79,6 +79,10 @@ impl<S: Suite> Room<S> {
             return;
         }
         let now = self.now;
+        // Who has heard nothing of a voice yet could be given old packets of it for new ones.
+        for of in beacon.carried.iter().filter(|of| self.state.stage().voice(&of.voice).is_some()) {
+            self.voices.recent(of.voice, now).was_sent(of.last);
+        }
         let ledger = self.ledger.get_or_insert_default();
         let before = ledger.newest.replace((beacon.id(), now, from));
         if ledger.waiting.len() >= WAITING_MAX {

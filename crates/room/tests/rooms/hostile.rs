@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Ix, World};
+use crate::support::{Ix, Withholds, World};
 use treehouse_invite::MediaClaim;
 use treehouse_room::{Cheap, Command, Event, Input, Offence, Protection};
 use treehouse_wire::{
@@ -153,6 +153,32 @@ fn replayed_packets_are_not_played_again() {
         world.slip_media(hostile, child, packet);
     }
     nobody_notices(&mut world, hostile);
+}
+
+#[test]
+fn old_packets_are_not_new_to_one_that_has_heard_nothing() {
+    let mut world = room(Protection::Off);
+    world.keep_packets = true;
+    world.run_for(SECOND);
+    world.keep_packets = false;
+    let packets = world.kept.clone();
+    world.run_for(4 * SECOND);
+    // Its parent gives it none of the voice, but beacons.
+    let newcomer = world.join(0);
+    for ix in world.inside() {
+        world.withholds.insert(ix, Withholds { share: 1.0, only: Some(newcomer), ..Withholds::default() });
+    }
+    world.run_for(Duration::from_millis(1500));
+    let parent = world.room(newcomer).upstream().parent.expect("it is fed");
+    let parent = world.index[&parent];
+    assert!(world.nodes[newcomer].played.is_empty());
+    for packet in packets {
+        world.slip_media(parent, newcomer, packet);
+    }
+    assert!(world.nodes[newcomer].played.is_empty(), "they are more than three seconds old");
+    world.withholds.clear();
+    world.run_for(2 * SECOND);
+    assert!(world.nodes[newcomer].played.len() > 50, "what is new is played");
 }
 
 #[test]

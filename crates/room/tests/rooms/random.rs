@@ -1,4 +1,4 @@
-//! A thousand random schedules: joins, leaves, crashes, partitions, loss, hands, drawn from a seed. After each step what
+//! Random schedules: joins, leaves, crashes, restarts, partitions, loss, hands, drawn from a seed. After each step what
 //! must always hold is checked (see `crate::support::check`); a failure names the seed that brings it back.
 
 use std::time::Duration;
@@ -12,7 +12,14 @@ const MEMBERS_MAX: usize = 24;
 /// What happens in one schedule.
 const STEPS: usize = 40;
 
-fn step(world: &mut World<Cheap>, cut_until: &mut Option<treehouse_room::Instant>) {
+/// Whether those that crash come again, as the same node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Crashed {
+    StayAway,
+    ComeAgain,
+}
+
+fn step(world: &mut World<Cheap>, crashed: Crashed, cut_until: &mut Option<treehouse_room::Instant>) {
     let inside = world.inside();
     let pick = world.below(inside.len());
     let someone = inside.get(pick).copied().filter(|ix| *ix != 0);
@@ -22,7 +29,17 @@ fn step(world: &mut World<Cheap>, cut_until: &mut Option<treehouse_room::Instant
             world.join(children_max);
         }
         (4, Some(ix)) => world.command(ix, Command::Leave),
-        (5 | 6, Some(ix)) => world.crash(ix),
+        (5 | 6, Some(ix)) => {
+            world.crash(ix);
+            if crashed == Crashed::ComeAgain {
+                // Sooner than its neighbours notice, or later.
+                let away = Duration::from_millis(world.below(1000) as u64);
+                world.run_for(away);
+                let invite = world.invite.clone().expect("the room is open");
+                let identity_seed = world.nodes[ix].identity_seed;
+                world.join_as(identity_seed, invite, 4);
+            }
+        }
         (7, Some(ix)) => world.speak(ix),
         (8, Some(ix)) => world.command(ix, Command::LowerHand),
         (9, _) if cut_until.is_none() => {
@@ -37,7 +54,7 @@ fn step(world: &mut World<Cheap>, cut_until: &mut Option<treehouse_room::Instant
     }
 }
 
-fn run(seed: u64) {
+fn run(seed: u64, crashed: Crashed) {
     let protection = [Protection::Off, Protection::Relays, Protection::All][(seed % 3) as usize];
     let mut world = World::new(seed, protection);
     world.open(4);
@@ -48,7 +65,7 @@ fn run(seed: u64) {
     }
     world.run_for(Duration::from_secs(2));
     for _ in 0..STEPS {
-        step(&mut world, &mut cut_until);
+        step(&mut world, crashed, &mut cut_until);
         let pause = Duration::from_millis(20 + world.below(800) as u64);
         world.run_for(pause);
         if cut_until.is_some_and(|until| until <= world.now) {
@@ -89,7 +106,15 @@ fn settle(world: &mut World<Cheap>) {
 /// Runs the seeds of one of four tests, so that they share the machine's cores.
 fn run_quarter(quarter: u64) {
     for seed in (0..1000).filter(|seed| seed % 4 == quarter) {
-        let outcome = std::panic::catch_unwind(|| run(seed));
+        let outcome = std::panic::catch_unwind(|| run(seed, Crashed::StayAway));
+        assert!(outcome.is_ok(), "schedule {seed} fails");
+    }
+}
+
+#[test]
+fn schedules_in_which_those_that_crash_come_again() {
+    for seed in 1000..1250 {
+        let outcome = std::panic::catch_unwind(|| run(seed, Crashed::ComeAgain));
         assert!(outcome.is_ok(), "schedule {seed} fails");
     }
 }

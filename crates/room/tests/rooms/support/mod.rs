@@ -449,6 +449,13 @@ impl<S: Suite> World<S> {
 
     fn link_up(&mut self, at: Ix, peer: Ix, link: u64) {
         if self.is_alive(at) && self.is_alive(peer) && !self.is_cut(at, peer) {
+            // Who has come again has lost the link that it had: the driver says so first.
+            let id = self.nodes[peer].id;
+            let lost = self.nodes[at].links.keys().copied().find(|of| *of != peer && self.nodes[*of].id == id);
+            if let Some(lost) = lost {
+                self.nodes[at].links.remove(&lost);
+                self.input(at, Input::LinkDown { peer: id });
+            }
             // A second connection between two nodes is the driver's business: the room knows one link. Where both have dialled, what was
             // sent by the first still arrives.
             let before = self.nodes[at].links.get(&peer).copied();
@@ -541,6 +548,7 @@ impl<S: Suite> World<S> {
                 let concerned = withholds.voice.is_none_or(|of| of == voice);
                 for to in to {
                     self.forwarded += 1;
+                    let concerned = concerned && withholds.only.is_none_or(|ix| self.nodes[ix].id == to);
                     if self.chance(self.weather.drop) || concerned && self.chance(withholds.share) {
                         continue;
                     }
@@ -550,14 +558,20 @@ impl<S: Suite> World<S> {
                 }
             }
             Output::Play(frame) => {
-                let speaker = self.index[&frame.speaker];
-                let genuine = format!("{speaker}:{}", frame.number.0);
-                assert_eq!(frame.opus, genuine.as_bytes(), "only what the speaker said is played");
+                // Who came again has two numbers.
+                let speakers = (0..self.nodes.len()).filter(|ix| self.nodes[*ix].id == frame.speaker);
+                let genuine = speakers.map(|speaker| format!("{speaker}:{}", frame.number.0));
+                assert!(
+                    genuine.clone().any(|genuine| frame.opus == genuine.as_bytes()),
+                    "only what was said is played"
+                );
                 let again = self.nodes[ix].played.insert((frame.voice, frame.number), self.now);
                 assert_eq!(again, None, "no frame is played twice");
             }
             Output::Redeem(redemption) => {
-                self.kept_uses.push(redemption.clone());
+                if !redemption.links.is_empty() {
+                    self.kept_uses.push(redemption.clone());
+                }
                 if let Some(kept) = self.keeps {
                     self.input(ix, Input::Redeemed { redemption, kept });
                 }

@@ -24,6 +24,8 @@ pub struct Withholds {
     pub share: f64,
     /// Of this voice alone.
     pub voice: Option<VoiceId>,
+    /// From this one alone.
+    pub only: Option<super::Ix>,
     /// How much later it says everything.
     pub late: Duration,
 }
