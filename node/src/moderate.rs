@@ -59,7 +59,9 @@ fn ban(whom: &WhomArgs) -> Result<(), Failure> {
         return Err(Failure::Usage("that is yourself: nobody can be banned from a room of their own".to_owned()));
     }
     desk.store.ban(&room.id, ban, inspect::now())?;
-    let when = if tell(&desk, &room, Moderation::Ban, &ban)? { "from now on" } else { "when it is open again" };
+    let told = tell(&desk, &room, Moderation::Ban, &ban)
+        .map_err(|failure| Failure::Failed(format!("the ban is kept for the room's next opening, but {failure}")))?;
+    let when = if told { "from now on" } else { "when it is open again" };
     say!("the room \"{}\" keeps out {} {when}", room.charter.title.as_str(), words(&ban));
     Ok(())
 }

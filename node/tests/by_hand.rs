@@ -200,7 +200,8 @@ fn who_is_put_out_stays_out_until_let_in_again() {
     let join = || start(&place.path("guest"), &["join", &invite, "--hear", "none", "--json"]);
     let mut guest = join();
     let peer = guest.event("started", |_| true)["peer"].as_str().expect("an id").to_owned();
-    guest.event("feeds", |feeds| feeds["parent"].is_string());
+    let feeds = guest.event("feeds", |feeds| feeds["parent"].is_string());
+    let host_peer = feeds["parent"].as_str().expect("an id").to_owned();
     for (command, last) in [("kick", false), ("ban", true)] {
         assert!(room(&[command, &peer]).contains(&peer));
         let ended = guest.ended();
@@ -220,6 +221,19 @@ fn who_is_put_out_stays_out_until_let_in_again() {
     }
     guest.signal(Signal::INT);
     assert!(guest.ended().status.success());
+    // What the room says to it is what the command says.
+    for (arguments, status, sentence) in [
+        (["unban", peer.as_str()], 2, "is not banned"),
+        (["kick", host_peer.as_str()], 1, "cannot be put out of its own room"),
+    ] {
+        let output = program(&place.path("host")).arg("room").args(arguments).output().expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code() == Some(status) && told.contains(sentence),
+            "{arguments:?}: {:?}, {told}",
+            output.status
+        );
+    }
     host.signal(Signal::INT);
     assert!(host.ended().status.success());
 }

@@ -115,7 +115,7 @@ fn invites_are_made_and_revoked_without_a_host_and_hold_when_it_opens_the_room_a
     assert!(came_in(&join(&place.path("ann"), counted).0));
     stop(host);
 
-    let offline = printed(&data, &["invite", "new", "--room", "Tea"]);
+    let offline = printed(&data, &["invite", "new", "--room", "Tea", "--label", "whoever likes"]);
     let taken_back = printed(&data, &["invite", "new"]);
     let revoked = printed(&data, &["invite", "revoke", taken_back.trim()]);
     assert!(revoked.contains("when it is open again"), "{revoked}");
@@ -129,6 +129,12 @@ fn invites_are_made_and_revoked_without_a_host_and_hold_when_it_opens_the_room_a
     assert!(join(&place.path("dora"), taken_back.trim()).1.contains("has taken this invite back"));
     let row = list(&data).into_iter().find(|row| row["label"] == "the neighbours").expect("it is listed");
     assert_eq!((&row["uses_left"], row["used_by"].as_array().map(Vec::len)), (&Value::from(0), Some(2)));
+    let row = list(&data).into_iter().find(|row| row["label"] == "whoever likes").expect("it is listed");
+    assert_eq!(
+        (&row["uses_left"], row["used_by"].as_array().map(Vec::len)),
+        (&Value::Null, Some(1)),
+        "carl came by it"
+    );
     let shown = printed(&data, &["invite", "list"]);
     assert!(shown.contains("0 of 2 uses left") && shown.contains("used by"), "{shown}");
     stop(host);

@@ -11,11 +11,11 @@ use std::{
 };
 
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::yield_now,
     time::{Interval, MissedTickBehavior, Sleep, interval, sleep_until},
 };
-use treehouse_room::{Command, Event, Input, Instant, Output, PlayFrame, Redemption, Room};
+use treehouse_room::{Command, Event, Input, Instant, Output, PlayFrame, Redemption, Room, RoomError};
 use treehouse_wire::{Shipped, UnixSeconds};
 
 use crate::{
@@ -54,10 +54,17 @@ impl Clock {
     }
 }
 
+/// What the user wants, and where to say what the room says to that.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) command: Command,
+    pub(crate) answer: Option<oneshot::Sender<Result<(), RoomError>>>,
+}
+
 /// What reaches the driver from within the program.
 pub(crate) struct Inlets {
     /// What the user wants. The driver stops when the other end is dropped.
-    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) commands: mpsc::Receiver<Asked>,
     /// The own voice.
     pub(crate) captured: mpsc::Receiver<Captured>,
 }
@@ -116,7 +123,13 @@ impl Driver {
             }
             Some(frame) = inlets.captured.recv() => self.on_captured(frame),
             command = inlets.commands.recv() => match command {
-                Some(command) => self.input(Input::Command(command)),
+                Some(Asked { command, answer }) => {
+                    let outcome = self.try_input(Input::Command(command));
+                    if let Some(answer) = answer {
+                        // Who asked may have gone.
+                        let _ = answer.send(outcome);
+                    }
+                }
                 None => return false,
             },
             () = wake, if timeout.is_some() => {
@@ -184,12 +197,19 @@ impl Driver {
     }
 
     fn input(&mut self, input: Input<'_>) {
+        // It is logged and counted.
+        let _ = self.try_input(input);
+    }
+
+    fn try_input(&mut self, input: Input<'_>) -> Result<(), RoomError> {
         let now = self.clock.room(StdInstant::now());
-        if let Err(error) = self.room.handle_input(now, input) {
+        let outcome = self.room.handle_input(now, input);
+        if let Err(error) = &outcome {
             tracing::debug!(%error, "an input was refused");
             self.counters.inputs_refused.fetch_add(1, Relaxed);
         }
         self.do_outputs();
+        outcome
     }
 
     fn keep(&mut self, redemption: Redemption) {

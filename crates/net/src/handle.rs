@@ -12,15 +12,15 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
 };
-use treehouse_room::{Command, Event, Instant, PlayFrame, Room};
+use treehouse_room::{Command, Event, Instant, PlayFrame, Room, RoomError};
 use treehouse_wire::{Address, CaptureTime, FrameNumber, Level, NodeId, Shipped};
 
 use crate::{
     config::{NetConfig, NetError},
-    driver::{Clock, Driver, Inlets, Play},
+    driver::{Asked, Clock, Driver, Inlets, Play},
     ledger::{Keeper, Ledger},
     limits::{CAPTURED_MAX, COMMANDS_MAX, EVENTS_OUT_MAX},
     network::Network,
@@ -114,7 +114,7 @@ impl Endpoint {
 /// A running room. Dropping it stops the room's driver without a goodbye; [`Command::Leave`] says one.
 #[derive(Debug)]
 pub struct Handle {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Asked>,
     captured: mpsc::Sender<Captured>,
     events: Arc<Mailbox>,
     counters: Arc<Counters>,
@@ -131,7 +131,17 @@ impl Handle {
     /// Asks the room for something. What the room refuses is logged; what comes of the rest is seen in its events.
     pub async fn command(&self, command: Command) {
         // It fails only where the driver has ended, which the events say.
-        let _ = self.commands.send(command).await;
+        let _ = self.commands.send(Asked { command, answer: None }).await;
+    }
+
+    /// Asks the room for something, and waits for what it says.
+    ///
+    /// # Errors
+    /// What the room refuses; [`RoomError::Closed`] where the driver has ended.
+    pub async fn ask(&self, command: Command) -> Result<(), RoomError> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.commands.send(Asked { command, answer: Some(answer) }).await;
+        answered.await.unwrap_or(Err(RoomError::Closed))
     }
 
     /// A way for the own voice into the room; there may be several.

@@ -133,7 +133,7 @@ pub struct Redemption {
     pub node: NodeId,
     /// The id of the chain's last link.
     pub chain: [u8; 32],
-    /// The ids of its counted links: one use of each is taken.
+    /// The ids of its counted links: one use of each is taken. Where none is counted nobody waits for this to be kept.
     pub links: Vec<[u8; 32]>,
 }
 

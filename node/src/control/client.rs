@@ -23,7 +23,8 @@ pub enum ControlError {
     Refused(String),
 }
 
-/// Tells the node that runs with this data folder; false where none does, or it has another room open.
+/// Tells the node that runs with this data folder; false where none does, it has another room open, or nobody is banned whom it
+/// was to let in.
 ///
 /// # Errors
 /// [`ControlError`], one sentence.
@@ -46,7 +47,7 @@ pub fn tell(folder: &Path, request: &Request) -> Result<bool, ControlError> {
     BufReader::new(stream.take(LINE_BYTES_MAX as u64)).read_until(b'\n', &mut answer).map_err(silent)?;
     match serde_json::from_slice(&answer) {
         Ok(Answer::Done) => Ok(true),
-        Ok(Answer::OtherRoom) => Ok(false),
+        Ok(Answer::OtherRoom | Answer::NoSuchBan) => Ok(false),
         Ok(Answer::Refused(why)) => Err(ControlError::Refused(why)),
         Err(error) => Err(ControlError::Silent(error.to_string())),
     }

@@ -76,6 +76,8 @@ pub enum Answer {
     Done,
     /// The room is not open here.
     OtherRoom,
+    /// Nobody is banned whom it was to let in.
+    NoSuchBan,
     /// It is not, and why: one sentence.
     Refused(String),
 }

@@ -23,9 +23,12 @@ async fn a_command_tells_a_running_node() {
     let mut control = Control::listen(&path).expect("a socket");
     let mode = fs::metadata(path.join(SOCKET_FILE)).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    for (answer, told) in
-        [(Answer::Done, Some(true)), (Answer::OtherRoom, Some(false)), (Answer::Refused("it is late".to_owned()), None)]
-    {
+    for (answer, told) in [
+        (Answer::Done, Some(true)),
+        (Answer::OtherRoom, Some(false)),
+        (Answer::NoSuchBan, Some(false)),
+        (Answer::Refused("it is late".to_owned()), None),
+    ] {
         let path = path.clone();
         let client = spawn_blocking(move || tell(&path, &request()));
         let asked = control.asked().await.expect("a request");

@@ -6,7 +6,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use treehouse_audio::{CapturedFrame, Say};
 use treehouse_invite::{Policy, Role, StageMember};
 use treehouse_net::{Captured, Handle, address_text};
-use treehouse_room::{Command, Event as RoomEvent, JoinFailure};
+use treehouse_room::{Command, Event as RoomEvent, JoinFailure, RoomError};
 use treehouse_wire::{NodeId, VoiceId};
 
 use super::{
@@ -235,19 +235,21 @@ impl Session {
                 Answer::OtherRoom
             }
             Request::RevokeInvite { link, .. } => match read_id(link) {
-                Some(link) => {
-                    self.command(Command::RevokeInvite(link)).await;
-                    Answer::Done
-                }
+                Some(link) => self.ask(Command::RevokeInvite(link)).await,
                 None => Answer::Refused("the invite's id must be 64 hexadecimal digits".to_owned()),
             },
-            // A ban of before, or none to end, is as it should be; only a host has the room's socket.
-            Request::Moderate { what, whom, .. } => {
-                self.command(what.command(*whom)).await;
-                Answer::Done
-            }
+            Request::Moderate { what, whom, .. } => self.ask(what.command(*whom)).await,
         };
         asked.answer(answer);
+    }
+
+    async fn ask(&mut self, command: Command) -> Answer {
+        let Some(handle) = &self.handle else { return Answer::OtherRoom };
+        match handle.ask(command).await {
+            Ok(()) => Answer::Done,
+            Err(RoomError::NoSuchBan) => Answer::NoSuchBan,
+            Err(error) => Answer::Refused(error.to_string()),
+        }
     }
 
     async fn command(&mut self, command: Command) {

@@ -1,4 +1,4 @@
-//! Who has used which invite: one row for each counted link of the chain, all of them or none.
+//! Who has used which invite: one row for each counted link of the chain, all of them or none, or one where none is counted.
 
 use rusqlite::{TransactionBehavior, params};
 use treehouse_net::{Ledger, LedgerError};
@@ -35,7 +35,9 @@ impl Store {
                      ON CONFLICT (link, chain, node) DO NOTHING",
                 )?;
                 for redemption in redemptions {
-                    for link in &redemption.links {
+                    // One that takes no use is listed under the link that it came by.
+                    let uncounted = redemption.links.is_empty().then_some(&redemption.chain);
+                    for link in redemption.links.iter().chain(uncounted) {
                         insert.execute(params![link, redemption.chain, redemption.node.0, room.0, to_sql(now)])?;
                     }
                 }

@@ -160,6 +160,8 @@ impl<S: Suite> Room<S> {
         // The same node with the same invite: it has restarted, and takes no further use.
         let same = known.filter(|(_, lineage)| *lineage == grant.lineage()).map(|(admission, _)| admission);
         if same.is_some() || grant.uses.is_empty() || acting.uses.has_redeemed(grant.chain, from) {
+            let noted = grant.uses.is_empty().then(|| acting.uses.note(from, grant.chain)).flatten();
+            self.outputs.extend(noted.map(Output::Redeem));
             let admission = same.unwrap_or_else(|| region.admission());
             return Ok(Admission::Granted { role: grant.role, admission, lineage: grant.lineage() });
         }

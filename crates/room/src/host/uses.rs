@@ -2,7 +2,8 @@
 //!
 //! A use is taken before it is durable: the room asks its driver to keep it ([`Output::Redeem`](crate::Output::Redeem)) and
 //! lets the member in only once the driver says that it is kept. So a crash in between loses no use, and whoever was admitted
-//! is on the list. Only chains with a counted link are listed; the list is as long as their uses allow.
+//! is on the list, which is as long as the uses of counted links allow. Who comes by a chain without one is listed too, up to
+//! [`NOTED_MAX`], and waits for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,8 @@ use crate::{api::Redemption, config::Past};
 
 /// Redemptions that wait to be kept at once; others are told to come again.
 const WAITING_MAX: usize = 1024;
+/// Redemptions on the list past which none that takes no use is added.
+const NOTED_MAX: usize = 10_000;
 
 /// A member that comes in once its use is kept.
 #[derive(Debug)]
@@ -94,9 +97,18 @@ impl Uses {
         Ok(Some(redemption))
     }
 
+    /// Somebody comes by a chain that nobody counts; what is to be kept for the list of who came, if that is new and the list not full.
+    pub(crate) fn note(&mut self, node: NodeId, chain: [u8; 32]) -> Option<Redemption> {
+        let is_new = self.redeemed.len() < NOTED_MAX && self.redeemed.insert((chain, node));
+        is_new.then(|| Redemption { node, chain, links: Vec::new() })
+    }
+
     /// A use is kept, or could not be and is given back. Returns who waited for it, unless it may not come in after all.
     pub(crate) fn settle(&mut self, redemption: &Redemption, kept: bool) -> Option<Result<Waiting, Refusal>> {
         let node = redemption.node;
+        if redemption.links.is_empty() {
+            return None;
+        }
         let waiting = self.waiting.remove(&node)?;
         if !kept {
             for link in &waiting.redemption.links {
