@@ -26,6 +26,8 @@ pub enum Verdict {
     Decode(DecodeError),
     /// No invite, or one that does not hold.
     Invite(InviteError),
+    /// An invite that holds, with a link that the host has revoked.
+    Revoked,
     /// A statement that does not hold.
     Statement(StatementError),
     /// A statement that holds, shown by another node than the one it is for.

@@ -5,9 +5,10 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
-use treehouse_invite::{CLOCK_SKEW_SECONDS, INVITE_VERSION, Invite, check_redemption};
+use treehouse_invite::{Ban, Banned, Bans, CLOCK_SKEW_SECONDS, INVITE_VERSION, Invite, check_redemption};
 use treehouse_wire::{
-    Control, Epoch, Packet, RoomKey, Shipped, Signature, Suite, VoiceId, limits::OPUS_FRAME_BYTES_MAX,
+    Control, Epoch, LinkTag, Packet, RoomKey, Shipped, Signature, Suite, UnixSeconds, VoiceId,
+    limits::OPUS_FRAME_BYTES_MAX,
 };
 
 use super::{
@@ -24,6 +25,8 @@ pub const EPOCH: Epoch = Epoch { term: 0, number: 1 };
 pub const ROOM_KEY: [u8; 32] = [7; 32];
 /// Before the proof and the chain of an invite that is redeemed.
 pub const REDEEMED: &[u8] = b"REDEEMED";
+/// The same after the tag of a link that the host has revoked.
+pub const REVOKED: &[u8] = b"REVOKED";
 
 /// A control message: an accepted one has one encoding.
 ///
@@ -71,14 +74,19 @@ pub fn packet(input: &[u8]) -> Verdict {
     }
 }
 
-/// An invite: a text as it is; [`REDEEMED`], a proof and a chain, as Alice shows them to the host; or any other bytes as the
-/// body of an invite whose version and checksum are right.
+/// An invite: a text as it is; [`REDEEMED`], a proof and a chain, as Alice shows them to the host; [`REVOKED`], a link's tag, and the
+/// same; or any other bytes as the body of an invite whose version and checksum are right.
 ///
 /// # Panics
 /// When an invite is accepted that has another text.
 pub fn invite(input: &[u8]) -> Verdict {
     if let Some(shown) = input.strip_prefix(REDEEMED) {
-        return redemption(shown);
+        return redemption(shown, &Bans::default());
+    }
+    if let Some((tag, shown)) = input.strip_prefix(REVOKED).and_then(|rest| rest.split_first_chunk()) {
+        let mut bans = Bans::default();
+        bans.add(Ban { who: Banned::Revoked(LinkTag(*tag)), until: UnixSeconds(u64::MAX) });
+        return redemption(shown, &bans);
     }
     let text = match std::str::from_utf8(input) {
         Ok(text) if text.trim_start().starts_with("TREEHOUSE:") => text.to_owned(),
@@ -99,14 +107,14 @@ pub fn invite(input: &[u8]) -> Verdict {
     }
 }
 
-fn redemption(shown: &[u8]) -> Verdict {
+fn redemption(shown: &[u8], bans: &Bans) -> Verdict {
     let (proof, chain) = shown.split_at(shown.len().min(64));
     let proof = Signature(proof.try_into().unwrap_or([0; 64]));
     let (host, redeemer) = (FOUNDER.node(), ALICE.node());
     match check_redemption(&Shipped, &room(), &host, &host, &redeemer, chain, &proof, NOW) {
         Ok(grant) => {
             assert!(grant.path.len() <= treehouse_wire::limits::LINKS_MAX && grant.uses.len() <= grant.path.len());
-            Verdict::Accepted
+            if bans.revoke(&grant.lineage()) { Verdict::Revoked } else { Verdict::Accepted }
         }
         Err(error) => Verdict::Invite(error),
     }

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use treehouse_invite::{HolderKey, Policy, Role, Terms};
 use treehouse_tests::fuzz::people::{FOUNDER, Person, SALT, START, room};
-use treehouse_wire::{Blob, Contact, Domain, NodeId, RoomId, Signature, Signed, UnixSeconds, encode};
+use treehouse_wire::{Blob, Contact, Domain, LinkTag, NodeId, RoomId, Signature, Signed, UnixSeconds, encode};
 
 /// A link and who signs it, for which room.
 pub struct Link {
@@ -67,6 +67,11 @@ impl Forge {
             links.push(signed);
         }
         (links, previous)
+    }
+
+    /// The tag of its last link, under which the host revokes it.
+    pub fn tag(&self) -> LinkTag {
+        LinkTag::of(&self.signed().1)
     }
 
     /// The chain as it is shown.

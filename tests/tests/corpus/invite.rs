@@ -2,7 +2,7 @@
 
 use treehouse_invite::{HolderKey, Policy, Role};
 use treehouse_tests::fuzz::{
-    parsers::{REDEEMED, framed},
+    parsers::{REDEEMED, REVOKED, framed},
     people::{ALICE, BOB, FOUNDER, MALLORY, NOW, Person},
 };
 use treehouse_wire::{NodeId, RoomId, UnixSeconds};
@@ -18,7 +18,7 @@ fn redeemed(forge: &Forge, holder: Person, redeemer: &NodeId, host: &NodeId) -> 
 }
 
 pub fn seeds() -> Vec<Seed> {
-    [texts(), chains(), redemptions()].into_iter().flatten().collect()
+    [texts(), chains(), redemptions(), revocations()].into_iter().flatten().collect()
 }
 
 fn texts() -> Vec<Seed> {
@@ -129,5 +129,18 @@ fn redemptions() -> Vec<Seed> {
             "Invite(Widened { link: 2, what: Depth })",
         ),
         seed("malformed-chain", [REDEEMED, &[0; 64], &good.chain()[..40]].concat(), "Invite(Malformed(Malformed))"),
+    ]
+}
+
+fn revocations() -> Vec<Seed> {
+    let (good, host, alice) = (chain(3), FOUNDER.node(), ALICE.node());
+    let shown = |proof: Person, revoked: &Forge| {
+        [REVOKED, &revoked.tag().0, &good.proof(proof, &alice, &host).0, &good.chain()].concat()
+    };
+    vec![
+        seed("revoked", shown(Person(33), &good), "Revoked"),
+        seed("revoked-first-link-of-three", shown(Person(33), &chain(1)), "Revoked"),
+        seed("revoked-and-wrongly-bound", shown(Person(32), &good), "Invite(BadProof)"),
+        seed("redeemed-beside-a-revoked-link", shown(Person(33), &chain(4)), "Accepted"),
     ]
 }
