@@ -142,6 +142,7 @@ fn each_way_to_be_hostile_costs_the_others_little() {
         Behaviour::RedeemTwice,
         Behaviour::WidenInvite,
         Behaviour::Garbage,
+        Behaviour::SlowReader,
     ] {
         let mut plan = room(60 * SECOND_US);
         let hostile = |number: usize| number % 9 == 1;

@@ -44,6 +44,8 @@ pub enum Kind {
     WidenInvite,
     /// Sends messages and packets without a meaning.
     Garbage,
+    /// Takes what comes to it five times a second, one thing each time.
+    SlowReader,
 }
 
 /// What `lie-coordinates` claims.
@@ -113,6 +115,7 @@ impl Adversaries {
             Kind::RedeemTwice => Hostile::Twist(Behaviour::RedeemTwice),
             Kind::WidenInvite => Hostile::Twist(Behaviour::WidenInvite),
             Kind::Garbage => Hostile::Twist(Behaviour::Garbage),
+            Kind::SlowReader => Hostile::Twist(Behaviour::SlowReader),
         })
     }
 }

@@ -9,6 +9,7 @@ mod keys;
 mod kicks;
 mod lies;
 mod perform;
+mod slow;
 mod sweep;
 mod tally;
 mod voice;
@@ -30,6 +31,7 @@ use crate::{
 };
 use keys::WALL;
 use kicks::Kicks;
+use slow::Slow;
 use tally::Kinds;
 use voice::{Turn, Voice};
 
@@ -167,6 +169,7 @@ pub struct Treehouse<S: Suite = Cheap> {
     played: Vec<(NodeIx, u32)>,
     kinds: Kinds,
     kicks: Kicks,
+    slow: FxHashMap<NodeIx, Slow>,
     /// Room states, each held once.
     pool: Pool,
 }
@@ -214,6 +217,8 @@ pub enum Timer {
     Kicks,
     /// A hostile node acts of its own accord at this time.
     Twist(u64),
+    /// One that is slow takes what has waited.
+    Take,
 }
 
 /// How sound is computed.
@@ -262,6 +267,7 @@ impl<S: Suite> Treehouse<S> {
             played: Vec::new(),
             kinds: Kinds::default(),
             kicks: Kicks::default(),
+            slow: FxHashMap::default(),
             pool: Pool::default(),
         }
     }
@@ -395,6 +401,14 @@ impl<S: Suite> Treehouse<S> {
         net.timer(node, net.now_us() + RETRY_US, Timer::Retry);
     }
 
+    fn hear(&mut self, net: &mut Net<Self>, node: NodeIx, from: NodeIx, message: Message) {
+        let Some(from) = self.id(from) else { return };
+        match message {
+            Message::Control(bytes) => self.input(net, node, Input::Control { from, bytes: &bytes }),
+            Message::Media(packet) => self.media(net, node, from, packet),
+        }
+    }
+
     /// Whether a node hears speakers directly, chosen or not: on stage, or as a root.
     fn is_first_hand(&self, node: NodeIx) -> bool {
         self.turns.contains_key(&node) || self.room(node).is_some_and(|room| room.view().root)
@@ -498,10 +512,8 @@ impl<S: Suite> Strategy for Treehouse<S> {
     }
 
     fn receive(&mut self, net: &mut Net<Self>, node: NodeIx, from: NodeIx, message: Message) {
-        let Some(from) = self.id(from) else { return };
-        match message {
-            Message::Control(bytes) => self.input(net, node, Input::Control { from, bytes: &bytes }),
-            Message::Media(packet) => self.media(net, node, from, packet),
+        if let Some(message) = self.put_by(net, node, from, message) {
+            self.hear(net, node, from, message);
         }
     }
 
@@ -514,6 +526,7 @@ impl<S: Suite> Strategy for Treehouse<S> {
             Timer::Pong { to, nonce } => self.send(net, node, to, Control::Pong { nonce }.to_bytes()),
             Timer::Silent { peer, idle } => self.silent(net, node, peer, idle),
             Timer::Kicks => self.see_kicks(net),
+            Timer::Take => self.take(net, node),
             Timer::Twist(at_us) => self.act(net, node, at_us),
             Timer::Retry => {
                 let attempt = self.member(node).map_or(0, |member| member.attempts + 1);
