@@ -259,10 +259,10 @@ const MEASURED_MIN: u32 = 60;
 const RESTLESS: Duration = Duration::from_secs(300);
 
 impl Feeds {
-    /// Something came from a peer; the feed that it is, if it is one.
-    pub(crate) fn hear(&mut self, from: &NodeId, now: Instant) -> Option<&mut Feed> {
+    /// A packet or a tick came from a peer; the feed that it is, if it is one. Where a tick ends a silence packets may have been kept back.
+    pub(crate) fn hear(&mut self, from: &NodeId, is_packet: bool, now: Instant) -> Option<&mut Feed> {
         let feed = self.all.iter_mut().find(|feed| feed.node() == *from)?;
-        if feed.hear(now) {
+        if feed.hear(now) && is_packet {
             self.restless_until = now.after(RESTLESS);
         }
         Some(feed)

@@ -61,7 +61,7 @@ impl<S: Suite> Room<S> {
         if was_unsolicited && let Some(link) = self.links.get(&from) {
             link.unsolicited = None;
         }
-        self.heard(from);
+        self.heard(from, true);
         self.judge_accounts();
         self.stage_links.heard(&from, self.now);
         self.receive(from, via, packet);

@@ -280,7 +280,7 @@ impl<S: Suite> Room<S> {
             return;
         }
         self.learn_tick(from, tick);
-        self.heard(from);
+        self.heard(from, false);
     }
 
     fn learn_tick(&mut self, from: NodeId, tick: Tick) {

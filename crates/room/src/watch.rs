@@ -70,9 +70,9 @@ fn verdict(feed: &Feed, settled: bool, is_restless: bool, now: Instant) -> Optio
 
 impl<S: Suite> Room<S> {
     /// Something came from a peer: its feed, if it is one, lives.
-    pub(crate) fn heard(&mut self, from: NodeId) {
+    pub(crate) fn heard(&mut self, from: NodeId, is_packet: bool) {
         let now = self.now;
-        let Some(feed) = self.feeds.hear(&from, now) else { return };
+        let Some(feed) = self.feeds.hear(&from, is_packet, now) else { return };
         if matches!(feed.suspect, Some((_, Suspicion::Silent))) {
             feed.suspect = None;
             feed.calm = now;

@@ -327,19 +327,21 @@ fn a_parent_says_whom_to_ask_instead_of_a_leader_that_is_gone() {
 
 #[test]
 fn the_host_is_not_told_of_members_that_it_does_not_lead() {
-    let mut world = regions(120, Protection::Relays, 2);
-    world.run_for(10 * SECOND);
-    let (hub, _) = led(&world).into_iter().filter(|(ix, _)| *ix != 0).max_by_key(|(_, of)| *of).expect("a hub");
-    world.reported.clear();
-    world.crash(hub);
-    world.run_for(30 * SECOND);
-    let own: BTreeSet<NodeId> = {
-        let of_host = |ix: &Ix| world.room(*ix).view().leader == world.nodes[0].id;
-        world.inside().into_iter().filter(of_host).map(|ix| world.nodes[ix].id).collect()
-    };
-    let unread = world.reported.iter().filter(|report| !own.contains(&report.node())).count();
-    println!("{unread} of {} reports to the host are of others' members", world.reported.len());
-    assert!(unread <= 6, "{unread} of {}", world.reported.len());
+    for seed in 1..=3 {
+        let mut world = regions(120, Protection::Relays, seed);
+        world.run_for(10 * SECOND);
+        let (hub, _) = led(&world).into_iter().filter(|(ix, _)| *ix != 0).max_by_key(|(_, of)| *of).expect("a hub");
+        world.reported.clear();
+        world.crash(hub);
+        world.run_for(30 * SECOND);
+        let own: BTreeSet<NodeId> = {
+            let of_host = |ix: &Ix| world.room(*ix).view().leader == world.nodes[0].id;
+            world.inside().into_iter().filter(of_host).map(|ix| world.nodes[ix].id).collect()
+        };
+        let unread = world.reported.iter().filter(|report| !own.contains(&report.node())).count();
+        println!("seed {seed}: {unread} of {} reports to the host are of others' members", world.reported.len());
+        assert!(unread <= 12, "seed {seed}: {unread} of {}", world.reported.len());
+    }
 }
 
 #[test]
