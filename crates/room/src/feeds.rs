@@ -254,7 +254,7 @@ const MEASURED_FIRST: Duration = Duration::from_secs(1);
 /// Distinct packets without which a window says nothing.
 const MEASURED_MIN: u32 = 60;
 
-/// Links are restless for so long after a silence that ended by itself. Where a hop loses 2 % of packets, two in a row are lost by each
+/// Links are restless for so long after a silence that a packet ended. Where a hop loses 2 % of packets, two in a row are lost by each
 /// feed every 150 s.
 const RESTLESS: Duration = Duration::from_secs(300);
 
