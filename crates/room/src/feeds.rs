@@ -32,12 +32,23 @@ const LATE_FOR: Duration = Duration::from_millis(500);
 /// A copy that comes later than this counts as that late.
 const LAG_MAX: Duration = Duration::from_secs(10);
 
+/// A feed that falls silent so often, each time this soon after the last, while another is heard, does not carry the sound.
+const SILENCES: u8 = 3;
+const SILENCES_APART: Duration = Duration::from_secs(4);
+
 /// What a feed is to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Aim {
     Primary,
     Standby,
     Provisional,
+}
+
+/// What came by a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Brought {
+    Packet,
+    Tick,
 }
 
 /// How far a feed has come.
@@ -71,6 +82,8 @@ pub(crate) struct Feed {
     pub(crate) suspect: Option<(Instant, Suspicion)>,
     /// When it became what it is without a suspicion.
     pub(crate) calm: Instant,
+    /// Times that it fell silent one soon after the other.
+    silences: u8,
     heard: Instant,
     /// Mean silence beyond [`TICK_SILENCE`], in microseconds.
     jitter_us: u32,
@@ -107,6 +120,7 @@ impl Feed {
             crowded: false,
             suspect: None,
             calm: now,
+            silences: 0,
             heard: now,
             jitter_us: 0,
             lag_us: 0,
@@ -260,9 +274,9 @@ const RESTLESS: Duration = Duration::from_secs(300);
 
 impl Feeds {
     /// A packet or a tick came from a peer; the feed that it is, if it is one. Where a tick ends a silence packets may have been kept back.
-    pub(crate) fn hear(&mut self, from: &NodeId, is_packet: bool, now: Instant) -> Option<&mut Feed> {
+    pub(crate) fn hear(&mut self, from: &NodeId, brought: Brought, now: Instant) -> Option<&mut Feed> {
         let feed = self.all.iter_mut().find(|feed| feed.node() == *from)?;
-        if feed.hear(now) && is_packet {
+        if feed.hear(now) && brought == Brought::Packet {
             self.restless_until = now.after(RESTLESS);
         }
         Some(feed)
@@ -272,6 +286,18 @@ impl Feeds {
     /// nothing for a moment says little.
     pub(crate) fn are_restless(&self, now: Instant) -> bool {
         now < self.restless_until
+    }
+
+    /// A feed has fallen silent; whether it does so again and again while another one carries. Who keeps back all packets, but not the
+    /// ticks of the pauses between them, does: each tick ends a suspicion.
+    pub(crate) fn fell_silent(&mut self, node: &NodeId, now: Instant) -> bool {
+        let is_restless = self.are_restless(now);
+        let heard = |feed: &Feed| feed.node() != *node && feed.carries() && now < feed.silent_at(is_restless);
+        let another = self.all.iter().any(heard);
+        let Some(feed) = self.get_mut(node).filter(|feed| feed.purpose != Purpose::IdleStandby) else { return false };
+        let is_again = now.since(feed.calm) <= SILENCES_APART;
+        feed.silences = if is_again { feed.silences.saturating_add(1) } else { 1 };
+        another && feed.silences >= SILENCES
     }
 
     pub(crate) fn get(&self, node: &NodeId) -> Option<&Feed> {

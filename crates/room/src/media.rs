@@ -11,6 +11,7 @@ use treehouse_wire::{Bytes, FramesPerPacket, Level, MediaKey, NodeId, Packet, Su
 
 use crate::{
     api::{Offence, Output, PlayFrame, RoomError, Suspicion},
+    feeds::Brought,
     room::Room,
     timers::Timer,
     voices::{FRAMES_OLD, Way},
@@ -61,7 +62,7 @@ impl<S: Suite> Room<S> {
         if was_unsolicited && let Some(link) = self.links.get(&from) {
             link.unsolicited = None;
         }
-        self.heard(from, true);
+        self.heard(from, Brought::Packet);
         self.judge_accounts();
         self.stage_links.heard(&from, self.now);
         self.receive(from, via, packet);

@@ -14,7 +14,7 @@ use crate::{
     api::Suspicion,
     config::Protection,
     coordinates::Coordinate,
-    feeds::{Aim, FEEDS_MAX, Feed, Phase},
+    feeds::{Aim, Brought, FEEDS_MAX, Feed, Phase},
     room::Room,
     time::Instant,
 };
@@ -280,7 +280,7 @@ impl<S: Suite> Room<S> {
             return;
         }
         self.learn_tick(from, tick);
-        self.heard(from, false);
+        self.heard(from, Brought::Tick);
     }
 
     fn learn_tick(&mut self, from: NodeId, tick: Tick) {

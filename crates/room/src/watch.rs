@@ -12,7 +12,7 @@ use treehouse_wire::{
 
 use crate::{
     api::{Event, Suspicion},
-    feeds::{Aim, Feed, Phase},
+    feeds::{Aim, Brought, Feed, Phase},
     room::Room,
     time::Instant,
     timers::Timer,
@@ -70,9 +70,9 @@ fn verdict(feed: &Feed, settled: bool, is_restless: bool, now: Instant) -> Optio
 
 impl<S: Suite> Room<S> {
     /// Something came from a peer: its feed, if it is one, lives.
-    pub(crate) fn heard(&mut self, from: NodeId, is_packet: bool) {
+    pub(crate) fn heard(&mut self, from: NodeId, brought: Brought) {
         let now = self.now;
-        let Some(feed) = self.feeds.hear(&from, is_packet, now) else { return };
+        let Some(feed) = self.feeds.hear(&from, brought, now) else { return };
         if matches!(feed.suspect, Some((_, Suspicion::Silent))) {
             feed.suspect = None;
             feed.calm = now;
@@ -143,6 +143,9 @@ impl<S: Suite> Room<S> {
         if feed.suspect.is_some() || !feed.is_live() {
             return;
         }
+        let is_again = reason == Suspicion::Silent && self.feeds.fell_silent(&node, now);
+        let reason = if is_again { Suspicion::Missing } else { reason };
+        let Some(feed) = self.feeds.get_mut(&node) else { return };
         feed.suspect = Some((now, reason));
         let was_idle = feed.purpose == Purpose::IdleStandby;
         self.event(Event::Suspected { peer: node, reason });

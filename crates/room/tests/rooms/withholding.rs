@@ -83,6 +83,31 @@ fn a_parent_that_keeps_something_back_is_left_within_three_seconds() {
     }
 }
 
+/// The ticks of each pause end the suspicion that the silence before it raised.
+#[test]
+fn a_parent_that_keeps_the_only_voice_back_is_left_although_it_ticks_in_the_pauses() {
+    for protection in [Protection::Off, Protection::Relays, Protection::All] {
+        for seed in 1..6 {
+            let mut world = room(protection, seed);
+            world.nodes[0].speaking = false;
+            let (relay, children) = busiest(&world);
+            world.hostile.insert(world.nodes[relay].id);
+            let voice = world.nodes[20].voice;
+            world.withholds.insert(relay, Withholds { share: 1.0, voice, ..Withholds::default() });
+            let from = world.now;
+            let is_left = |world: &World<Cheap>| children.iter().all(|child| parent(world, *child) != Some(relay));
+            while !is_left(&world) && world.now.since(from) < 20 * SECOND {
+                world.run_for(SECOND * 4 / 5);
+                world.nodes[20].speaking = false;
+                world.run_for(SECOND * 4 / 5);
+                world.resume(20);
+            }
+            println!("{protection:?}, {seed}: {} children gone after {:?}", children.len(), world.now.since(from));
+            assert!(is_left(&world), "{protection:?}, {seed}");
+        }
+    }
+}
+
 #[test]
 fn nobody_is_suspected_where_nobody_withholds() {
     for seed in 1..6 {
