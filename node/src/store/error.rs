@@ -65,8 +65,13 @@ impl StoreError {
     pub(super) fn of(source: rusqlite::Error, path: &Path) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path },
-            _ => StoreError::Sql { path, source },
+            // Unknown is what a table or a column that is not there comes to.
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => {
+                StoreError::Damaged { path }
+            }
+            Some(_) => StoreError::Sql { path, source },
+            // No error of the database: a row is there, and holds what no version writes.
+            None => StoreError::Damaged { path },
         }
     }
 }

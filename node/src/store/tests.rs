@@ -1,7 +1,8 @@
 //! The store by itself: what it keeps, and which files it refuses.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
+use proptest::{collection::vec, prelude::*, sample::Index};
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
 use treehouse_room::Redemption;
 use treehouse_wire::{Contact, List, NodeId, Shipped, Suite, UnixSeconds, control::Name};
@@ -124,4 +125,94 @@ fn a_damaged_file_is_refused_with_the_way_out() {
     }
     fs::write(&path, &whole[..whole.len() / 2]).expect("a file");
     assert!(matches!(Store::open(folder.path()).err(), Some(StoreError::Damaged { .. })), "half a file");
+}
+
+/// A file with a row in each table, and its bytes.
+fn filled() -> (tempfile::TempDir, Vec<u8>) {
+    let (folder, mut store, charter) = store();
+    let (room, invite) = (charter.room(), invite(&charter));
+    store.note_invite(&invite, "for ann", NOW).expect("it is kept");
+    let redemption = Redemption { node: NodeId([1; 32]), chain: [5; 32], links: vec![[5; 32], [6; 32]] };
+    store.redeem(&room, &[redemption], NOW).expect("it is kept");
+    store.revoke(&room, [7; 32], NOW).expect("it is kept");
+    store.ban(&room, Ban::Subtree([2; 32]), NOW).expect("it is kept");
+    store
+        .sql(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+        .expect("a checkpoint");
+    drop(store);
+    let bytes = fs::read(folder.path().join(STORE_FILE)).expect("the file");
+    (folder, bytes)
+}
+
+/// All that a node reads of its store.
+fn read_all(folder: &Path) -> Result<(), StoreError> {
+    let mut store = Store::open(folder)?;
+    let room = charter().room();
+    store.rooms()?;
+    store.invites(&room)?;
+    store.past(&room, 1)?;
+    Ok(())
+}
+
+/// Nothing that a reader of the sentence could not act on: the disk has room, and the program is not too old.
+fn is_told_well(read: &Result<(), StoreError>) -> bool {
+    matches!(read, Ok(()) | Err(StoreError::Damaged { .. } | StoreError::Newer { .. }))
+}
+
+proptest! {
+    #[test]
+    fn a_file_with_any_bytes_altered_or_cut_is_read_or_refused_in_words(
+        altered in vec((any::<Index>(), any::<u8>()), 0..40),
+        within in prop_oneof![Just(200), Just(usize::MAX)],
+        kept in prop_oneof![3 => Just(None), 1 => any::<Index>().prop_map(Some)],
+    ) {
+        let (folder, mut bytes) = filled();
+        // Half of them hit the header, which says how to read the rest.
+        let end = bytes.len().min(within);
+        for (at, byte) in altered {
+            bytes[at.index(end)] = byte;
+        }
+        if let Some(kept) = kept {
+            bytes.truncate(kept.index(bytes.len()));
+        }
+        fs::write(folder.path().join(STORE_FILE), bytes).expect("a file");
+        let read = read_all(folder.path());
+        prop_assert!(is_told_well(&read), "{read:?}");
+    }
+}
+
+#[test]
+fn a_row_that_holds_something_else_is_refused_in_words() {
+    let (folder, whole) = filled();
+    let path = folder.path().join(STORE_FILE);
+    let columns = [
+        ("room", "charter"),
+        ("room", "contact"),
+        ("room", "openings"),
+        ("room", "opened_unix_s"),
+        ("link", "text"),
+        ("link", "issued_unix_s"),
+        ("redemption", "at_unix_s"),
+        ("ban", "kind"),
+    ];
+    for (table, column) in columns {
+        for value in ["NULL", "-1", "9223372036854775807", "'x'", "x'ff00'", "zeroblob(100000)"] {
+            fs::write(&path, &whole).expect("a file");
+            let file = rusqlite::Connection::open(&path).expect("a database");
+            // What the tables forbid somebody who alters them need not heed.
+            file.execute_batch("PRAGMA ignore_check_constraints = ON").expect("a setting");
+            let altered = file.execute(&format!("UPDATE {table} SET {column} = {value}"), []);
+            drop(file);
+            let read = read_all(folder.path());
+            assert!(is_told_well(&read), "{table}.{column} = {value}: {read:?}");
+            let is_believed = altered.is_ok() && read.is_ok();
+            assert!(!is_believed || column.ends_with("unix_s"), "{table}.{column} = {value} is believed");
+        }
+        fs::write(&path, &whole).expect("a file");
+        rusqlite::Connection::open(&path)
+            .and_then(|file| file.execute_batch(&format!("ALTER TABLE {table} RENAME COLUMN {column} TO other")))
+            .expect("another table");
+        let read = read_all(folder.path());
+        assert!(matches!(read, Err(StoreError::Damaged { .. })), "{table} without {column}: {read:?}");
+    }
 }
