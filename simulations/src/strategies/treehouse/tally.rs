@@ -137,7 +137,13 @@ impl<S: Suite> Treehouse<S> {
                 }
             }
             Event::Repaired { after } => net.repaired(node, u64::try_from(after.as_micros()).unwrap_or(u64::MAX)),
-            Event::Offence { kind, .. } => net.count(offence(*kind), 1),
+            Event::Offence { peer, kind } => {
+                net.count(offence(*kind), 1);
+                let honest = |peer: &NodeIx| net.plan().nodes[peer.index()].hostile.is_none();
+                if self.index.get(peer).is_some_and(honest) {
+                    net.count("offences_of_honest", 1);
+                }
+            }
             Event::JoinFailed(of) => net.count(failure(of), 1),
             Event::Feeds { .. } => net.count("feed_changes", 1),
             Event::Floor(_) if node == NodeIx::HOST => net.count("floor_changes", 1),
