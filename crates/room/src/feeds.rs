@@ -84,7 +84,10 @@ pub(crate) struct Feed {
     pub(crate) calm: Instant,
     /// Times that it fell silent one soon after the other.
     silences: u8,
+    /// When something came by it last, or is expected.
     heard: Instant,
+    /// Whether something has come since it was asked: how long that takes says nothing of the link.
+    was_heard: bool,
     /// Mean silence beyond [`TICK_SILENCE`], in microseconds.
     jitter_us: u32,
     /// Mean delay of its copies behind the first, in microseconds.
@@ -122,6 +125,7 @@ impl Feed {
             calm: now,
             silences: 0,
             heard: now,
+            was_heard: false,
             jitter_us: 0,
             lag_us: 0,
             late_since: None,
@@ -176,13 +180,14 @@ impl Feed {
             // The gain of 1/16 is that of RFC 3550's jitter estimate.
             self.jitter_us = (self.jitter_us * 15 + excess_us) / 16;
         }
+        let goes_on = std::mem::replace(&mut self.was_heard, true);
         self.heard = now;
-        self.purpose != Purpose::IdleStandby && silence > PATIENCE_MIN
+        goes_on && self.purpose != Purpose::IdleStandby && silence > PATIENCE_MIN
     }
 
     /// Expects nothing of it before a time.
     pub(crate) fn expect_at(&mut self, at: Instant) {
-        self.heard = at;
+        (self.heard, self.was_heard) = (at, false);
     }
 
     /// It was asked just now: something is expected of it a round trip from now.
@@ -191,13 +196,13 @@ impl Feed {
             (self.phase, self.since) = (Phase::Asked, now);
         }
         (self.purpose, self.gives_less) = (purpose, false);
-        self.heard = now.after(Duration::from_micros(self.trip_us.into()));
+        (self.heard, self.was_heard) = (now.after(Duration::from_micros(self.trip_us.into())), false);
         self.calm = now;
     }
 
     /// Starts to expect something of it from now on.
     pub(crate) fn expect_from(&mut self, now: Instant) {
-        self.heard = now;
+        (self.heard, self.was_heard) = (now, false);
         self.calm = now;
     }
 

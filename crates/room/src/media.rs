@@ -14,7 +14,7 @@ use crate::{
     feeds::Brought,
     room::Room,
     timers::Timer,
-    voices::{FRAMES_OLD, Way},
+    voices::{FRAMES_OLD, ONSET, ONSET_BY_BEACON, Way},
 };
 
 /// A packet is dropped from a lane when it has waited this long: past it no jitter buffer has use for it.
@@ -182,7 +182,8 @@ impl<S: Suite> Room<S> {
         let mut unsent = Vec::new();
         let stage = self.state.stage();
         let new: Vec<VoiceId> = stage.voices().copied().filter(|voice| self.goes_down(voice)).collect();
-        for packet in self.voices.take_unsent(self.now, |voice| new.contains(voice)) {
+        let onset = if self.acting.is_some() { ONSET } else { ONSET_BY_BEACON };
+        for packet in self.voices.take_unsent(self.now, onset, |voice| new.contains(voice)) {
             let speaker = self.state.stage().voice(&packet.header().voice).map(|(speaker, _)| *speaker);
             unsent.extend(speaker.map(|speaker| (speaker, packet)));
         }

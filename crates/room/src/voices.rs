@@ -19,8 +19,10 @@ pub(crate) const FRAMES_OLD: u32 = 150;
 /// How long a packet can be replayed to a child that subscribes.
 pub(crate) const REPLAY: Duration = Duration::from_secs(2);
 /// How much of the beginning of a voice goes down the tree when it is let in: as much as passes while it challenges another
-/// ([`CHALLENGE`]), and until the beacon that lets it in has come, so that nothing is lost of it. What comes later than that a jitter buffer has no use for.
-const ONSET: Duration = CHALLENGE.saturating_add(Duration::from_millis(100));
+/// ([`CHALLENGE`]), and the frames before that are smoothed, so that nothing is lost of it.
+pub(crate) const ONSET: Duration = CHALLENGE.saturating_add(Duration::from_millis(60));
+/// The same at a root that does not choose: the beacon takes its time to come, and what the host has counted must go down here too.
+pub(crate) const ONSET_BY_BEACON: Duration = ONSET.saturating_add(Duration::from_millis(240));
 /// Packets in the replay ring: two seconds of twelve voices at one frame a packet. Past it the oldest go.
 const RING_MAX: usize = 1200;
 /// How long a root holds a single frame back for the packet of three that it would be in. Three frames are captured in 60 ms; what
@@ -264,9 +266,14 @@ impl<S: Suite> Voices<S> {
     }
 
     /// The packets of the last moment that were not sent, of voices that are wanted now, oldest first. They count as sent.
-    pub(crate) fn take_unsent(&mut self, now: Instant, wanted: impl Fn(&VoiceId) -> bool) -> Vec<Packet> {
+    pub(crate) fn take_unsent(
+        &mut self,
+        now: Instant,
+        onset: Duration,
+        wanted: impl Fn(&VoiceId) -> bool,
+    ) -> Vec<Packet> {
         let late = |kept: &&mut Kept| {
-            now.since(kept.at) <= ONSET && kept.way == Way::Unchosen && wanted(&kept.packet.header().voice)
+            now.since(kept.at) <= onset && kept.way == Way::Unchosen && wanted(&kept.packet.header().voice)
         };
         let taken = self.ring.iter_mut().filter(late).map(|kept| {
             kept.way = Way::Sent;

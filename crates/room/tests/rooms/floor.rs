@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::support::{Ix, World};
-use treehouse_room::{Cheap, Event, Instant, Protection};
+use treehouse_room::{Cheap, Event, Instant, Protection, Suspicion};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SPEAKERS: [Ix; 5] = [1, 2, 3, 4, 5];
@@ -125,6 +125,10 @@ fn a_louder_voice_is_let_in_from_the_start_of_its_challenge_on() {
         world.assert_heard(4, ix, from.after(Duration::from_millis(60)), to);
         assert!(!heard(&world, ix, from.after(SECOND)).contains(&3), "the quietest goes down no more");
     }
+    // Each root has sent down what the host's account counts.
+    let withheld = |event: &Event| matches!(event, Event::Suspected { reason: Suspicion::Withheld, .. });
+    let accusers = world.nodes.iter().filter(|node| node.events.iter().any(|(_, event)| withheld(event)));
+    assert_eq!(accusers.count(), 0, "somebody is thought to withhold");
 }
 
 #[test]
