@@ -32,7 +32,8 @@ const LATE_FOR: Duration = Duration::from_millis(500);
 /// A copy that comes later than this counts as that late.
 const LAG_MAX: Duration = Duration::from_secs(10);
 
-/// A feed that falls silent so often, each time this soon after the last, while another is heard, does not carry the sound.
+/// A feed that falls silent so often, each time this soon after a tick had ended the last, while another is heard, does not carry the
+/// sound.
 const SILENCES: u8 = 3;
 const SILENCES_APART: Duration = Duration::from_secs(4);
 
@@ -49,6 +50,8 @@ pub(crate) enum Aim {
 pub(crate) enum Brought {
     Packet,
     Tick,
+    /// A driver has computed that something came.
+    Something,
 }
 
 /// How far a feed has come.
@@ -82,7 +85,7 @@ pub(crate) struct Feed {
     pub(crate) suspect: Option<(Instant, Suspicion)>,
     /// When it became what it is without a suspicion.
     pub(crate) calm: Instant,
-    /// Times that it fell silent one soon after the other.
+    /// Silences one soon after the other that a tick ended.
     silences: u8,
     /// When something came by it last, or is expected.
     heard: Instant,
@@ -183,6 +186,20 @@ impl Feed {
         let goes_on = std::mem::replace(&mut self.was_heard, true);
         self.heard = now;
         goes_on && self.purpose != Purpose::IdleStandby && silence > PATIENCE_MIN
+    }
+
+    /// A suspected silence has ended.
+    pub(crate) fn goes_on(&mut self, brought: Brought, now: Instant) {
+        let lasted = self.suspect.take().map_or(Duration::ZERO, |(since, _)| now.since(since));
+        let is_again = now.since(self.calm) <= SILENCES_APART + lasted;
+        // One that repairs its own feed has nothing to bring.
+        self.silences = match brought {
+            Brought::Tick if self.repairing.is_some() => 0,
+            Brought::Tick if is_again => self.silences.saturating_add(1),
+            Brought::Tick => 1,
+            Brought::Packet | Brought::Something => 0,
+        };
+        self.calm = now;
     }
 
     /// Expects nothing of it before a time.
@@ -293,16 +310,13 @@ impl Feeds {
         now < self.restless_until
     }
 
-    /// A feed has fallen silent; whether it does so again and again while another one carries. Who keeps back all packets, but not the
-    /// ticks of the pauses between them, does: each tick ends a suspicion.
-    pub(crate) fn fell_silent(&mut self, node: &NodeId, now: Instant) -> bool {
+    /// Whether a feed that falls silent now has done so again and again while another one carries, and only ticks ended it. Who keeps back
+    /// all packets, but not the ticks of the pauses between them, does.
+    pub(crate) fn is_silent_again(&self, node: &NodeId, now: Instant) -> bool {
         let is_restless = self.are_restless(now);
         let heard = |feed: &Feed| feed.node() != *node && feed.carries() && now < feed.silent_at(is_restless);
-        let another = self.all.iter().any(heard);
-        let Some(feed) = self.get_mut(node).filter(|feed| feed.purpose != Purpose::IdleStandby) else { return false };
-        let is_again = now.since(feed.calm) <= SILENCES_APART;
-        feed.silences = if is_again { feed.silences.saturating_add(1) } else { 1 };
-        another && feed.silences >= SILENCES
+        let again = |feed: &Feed| now.since(feed.calm) <= SILENCES_APART && feed.silences + 1 >= SILENCES;
+        self.get(node).is_some_and(again) && self.all.iter().any(heard)
     }
 
     pub(crate) fn get(&self, node: &NodeId) -> Option<&Feed> {

@@ -36,6 +36,13 @@ const FAILED: Duration = Duration::from_secs(10);
 /// Where no other is left, and no registry to name one, for this long only.
 const FAILED_ALL: Duration = Duration::from_secs(2);
 
+/// Delay from the root from which on a member listens twice under `relays`, in milliseconds: 250 up to a thousand members, and more with each
+/// time that a room doubles beyond, since its tree gets deeper. A standby that carries for this goes back a little below.
+const LATE_MS: u32 = 250;
+const LATE_MS_A_DOUBLING: u32 = 15;
+const LATE_MEMBERS_LOG2: u32 = 9;
+const LATE_MS_BACK: u32 = 30;
+
 /// A member that did not work out as a feed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failed {
@@ -173,10 +180,20 @@ impl<S: Suite> Room<S> {
     pub(crate) fn standby_purpose(&self) -> Purpose {
         let live = match self.state.head().map(|state| state.protection) {
             Some(Protection::All) => true,
-            Some(Protection::Relays) => !self.children.is_empty() || self.feeds.are_restless(self.now),
+            Some(Protection::Relays) => {
+                !self.children.is_empty() || self.feeds.are_restless(self.now) || self.hears_late()
+            }
             Some(Protection::Off) | None => false,
         };
         if live { Purpose::LiveStandby } else { Purpose::IdleStandby }
+    }
+
+    /// Whether sound takes longer to this member than to most: one in ten or twenty. What two feeds bring is as early as the earlier.
+    fn hears_late(&self) -> bool {
+        let doublings = self.members.max(1).ilog2().saturating_sub(LATE_MEMBERS_LOG2);
+        let late_ms = LATE_MS + LATE_MS_A_DOUBLING * doublings;
+        let twice = self.feeds.standby().is_some_and(|feed| feed.purpose == Purpose::LiveStandby);
+        u32::from(self.delay_ms()) > if twice { late_ms - LATE_MS_BACK } else { late_ms }
     }
 
     pub(crate) fn subscribed(&mut self, from: NodeId, purpose: Purpose, tick: Tick) {

@@ -265,7 +265,7 @@ impl<S: Suite> Room<S> {
             Input::LaneDrops { peer, packets } => self.lane_drops(peer, packets),
             Input::Measured(trips) => self.trips(trips),
             Input::FeedSilent { peer } => self.feed_silent(peer),
-            Input::FeedHeard { peer } => self.heard(peer, Brought::Tick),
+            Input::FeedHeard { peer } => self.heard(peer, Brought::Something),
             Input::FeedMeasured { peer, round_trip } => self.feed_measured(peer, round_trip),
             Input::Redeemed { redemption, kept } => self.redeemed(&redemption, kept),
             Input::Command(command) => return self.command(command),

@@ -74,8 +74,7 @@ impl<S: Suite> Room<S> {
         let now = self.now;
         let Some(feed) = self.feeds.hear(&from, brought, now) else { return };
         if matches!(feed.suspect, Some((_, Suspicion::Silent))) {
-            feed.suspect = None;
-            feed.calm = now;
+            feed.goes_on(brought, now);
         }
         self.see_repaired();
     }
@@ -139,13 +138,13 @@ impl<S: Suite> Room<S> {
     /// Doubts a feed: another has to carry, and this one has two seconds to recover.
     pub(crate) fn suspect(&mut self, node: NodeId, reason: Suspicion) {
         let now = self.now;
+        let is_again =
+            reason == Suspicion::Silent && self.feeds.is_silent_again(&node, now) && !self.have_beacons_stopped();
+        let reason = if is_again { Suspicion::Missing } else { reason };
         let Some(feed) = self.feeds.get_mut(&node) else { return };
         if feed.suspect.is_some() || !feed.is_live() {
             return;
         }
-        let is_again = reason == Suspicion::Silent && self.feeds.fell_silent(&node, now);
-        let reason = if is_again { Suspicion::Missing } else { reason };
-        let Some(feed) = self.feeds.get_mut(&node) else { return };
         feed.suspect = Some((now, reason));
         let was_idle = feed.purpose == Purpose::IdleStandby;
         self.event(Event::Suspected { peer: node, reason });

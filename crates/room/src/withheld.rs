@@ -35,6 +35,8 @@ const MISSING_AT_ONCE: u32 = 20;
 const SETTLED: Duration = Duration::from_millis(1200);
 /// A parent that has not brought a beacon this long after another feed is late.
 const LATE: Duration = Duration::from_millis(500);
+/// Where beacons came and none has for so long, the host may be gone, and whoever is silent may have nothing to bring.
+const STOPPED: Duration = Duration::from_millis(1250);
 /// Beacons that wait to be judged. Past it the oldest go.
 const WAITING_MAX: usize = 8;
 
@@ -149,6 +151,12 @@ impl<S: Suite> Room<S> {
             (ledger.waiting, ledger.judged) = Default::default();
             self.suspect(node, Suspicion::Withheld);
         }
+    }
+
+    /// Whether the host seems to be gone: its beacons came, and come no more.
+    pub(crate) fn have_beacons_stopped(&self) -> bool {
+        let newest = self.ledger.as_ref().and_then(|ledger| ledger.newest);
+        newest.is_some_and(|(_, at, _)| self.now.since(at) > STOPPED)
     }
 
     /// The feeds have changed, or the parent repairs its own: what was missing until now accuses nobody.

@@ -57,3 +57,24 @@ fn protection_follows_spare_capacity_and_nobody_misses_a_frame() {
         world.assert_heard(1, ix, from, to);
     }
 }
+
+#[test]
+fn who_hears_late_listens_twice_and_no_other_leaf() {
+    let mut world = World::new(51, Protection::Relays);
+    world.open(6);
+    world.join_many(40, 2, 6);
+    world.speak(0);
+    world.run_for(10 * SECOND);
+    let far = world.join(0);
+    let place = world.nodes[far].place;
+    // Some 360 ms from everybody else, where 250 is late.
+    world.nodes[far].place = (place.0 + 6.0, place.1);
+    world.run_for(15 * SECOND);
+    let twice = |world: &World<Cheap>, ix: usize| {
+        world.room(ix).view().feeds.iter().any(|feed| feed.purpose == Purpose::LiveStandby)
+    };
+    let leaves: Vec<_> =
+        world.inside().into_iter().filter(|ix| *ix != far && world.room(*ix).view().children.is_empty()).collect();
+    assert!(twice(&world, far) && leaves.len() > 10);
+    assert!(leaves.iter().all(|ix| !twice(&world, *ix)), "who hears early listens once");
+}
