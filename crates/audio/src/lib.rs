@@ -49,7 +49,7 @@ pub use jitter::JitterConfig;
 pub use mix::{Place, Volume};
 pub use samples::Sample;
 pub use sink::{Format, Hear, SinkError};
-pub use source::{Say, SourceError};
+pub use source::{Say, SourceError, SourceNotice};
 
 /// Samples in a frame: 20 ms at 48 kHz.
 pub const FRAME: usize = treehouse_wire::units::FRAME_SAMPLES as usize;
