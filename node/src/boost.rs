@@ -3,7 +3,7 @@
 use treehouse_invite::Role;
 
 use crate::{
-    cli::{BoostArgs, JoinArgs, NodeArgs},
+    cli::{BoostArgs, JoinArgs, LoudnessArg, NodeArgs},
     failure::Failure,
     inspect, join,
     peer::{peer_id, short},
@@ -30,7 +30,16 @@ pub async fn run(args: BoostArgs) -> Result<(), Failure> {
     }
     let slots = slots(args.uplink)?;
     let BoostArgs { link, name, listen, stay, json, until_stdin_closes, .. } = args;
-    let node = NodeArgs { max_children: slots, stay, json, frame_log: None, until_stdin_closes };
+    let node = NodeArgs {
+        max_children: slots,
+        stay,
+        loudness: LoudnessArg::Even,
+        spatial: false,
+        repeat: false,
+        json,
+        frame_log: None,
+        until_stdin_closes,
+    };
     let (say, hear) = ("none".to_owned(), "none".to_owned());
     let named = |me: &_| format!("booster {}", short(&peer_id(me)));
     join::enter(JoinArgs { invite: link, name, say, hear, listen, node }, named).await

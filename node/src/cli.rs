@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use treehouse_invite::{Policy, Protection, Role, UnknownProtection};
 use treehouse_wire::NodeId;
 
@@ -230,10 +230,12 @@ pub struct HostArgs {
     /// Open a room again that you opened before, by its title or the first digits of its id: its invites are valid still.
     #[arg(long, value_name = "TITLE|ID", conflicts_with_all = ["title", "policy"])]
     pub room: Option<String>,
-    /// What to say: mic, tone, none, sample:1, sample:2, or a WAV, FLAC, MP3, AAC or Opus file.
+    /// What to say: mic, tone, none, sample:1, sample:2, a WAV, FLAC, MP3, AAC or Opus file, a list (.m3u, .pls) or folder of them, the
+    /// http address of a station, or standard input: - for any of these formats, s16le:- or f32le:- for bare samples, 48 kHz mono.
     #[arg(long, value_name = "SOURCE", default_value = "mic")]
     pub say: String,
-    /// Where the room is heard: speakers, none, or a WAV file to write.
+    /// Where the room is heard: speakers, none, a file to write (.wav, .opus, .ogg, .s16le, .f32le), or standard output: - for WAV,
+    /// opus:-, s16le:- or f32le:-; what is otherwise printed there goes to standard error then.
     #[arg(long, value_name = "SINK", default_value = "speakers")]
     pub hear: String,
     /// Address to listen on, such as /ip4/0.0.0.0/udp/4001/quic-v1; may be given several times. Without it: QUIC and
@@ -260,11 +262,13 @@ pub struct JoinArgs {
     /// What others call you. Without it: `guest` and the end of your peer id.
     #[arg(long)]
     pub name: Option<String>,
-    /// What to say: mic, tone, none, sample:1, sample:2, or a WAV, FLAC, MP3, AAC or Opus file. Raises a hand; you speak
-    /// as soon as you are on stage.
+    /// What to say: mic, tone, none, sample:1, sample:2, a WAV, FLAC, MP3, AAC or Opus file, a list (.m3u, .pls) or folder of them, the
+    /// http address of a station, or standard input: - for any of these formats, s16le:- or f32le:- for bare samples, 48 kHz mono.
+    /// Raises a hand; you speak as soon as you are on stage.
     #[arg(long, value_name = "SOURCE", default_value = "none")]
     pub say: String,
-    /// Where the room is heard: speakers, none, or a WAV file to write.
+    /// Where the room is heard: speakers, none, a file to write (.wav, .opus, .ogg, .s16le, .f32le), or standard output: - for WAV,
+    /// opus:-, s16le:- or f32le:-; what is otherwise printed there goes to standard error then.
     #[arg(long, value_name = "SINK", default_value = "speakers")]
     pub hear: String,
     /// Address to listen on for those whom you feed; may be given several times. Without it: QUIC and TCP on all
@@ -311,6 +315,15 @@ pub struct NodeArgs {
     /// Leave after this long, for instance 20s, 2m or 1h30m.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration::parse)]
     pub stay: Option<Duration>,
+    /// How loud voices are: all alike (even), or as they come (as-is).
+    #[arg(long, value_name = "HOW", default_value = "even")]
+    pub loudness: LoudnessArg,
+    /// Give each voice a place of its own between left and right, for headphones or two speakers; files get two channels.
+    #[arg(long)]
+    pub spatial: bool,
+    /// Say a file, or all of a list, again and again.
+    #[arg(long)]
+    pub repeat: bool,
     /// Print each event as one line of JSON on standard output; docs/events.md lists them.
     #[arg(long)]
     pub json: bool,
@@ -320,6 +333,15 @@ pub struct NodeArgs {
     /// For programs that start this one: leave as soon as standard input is closed.
     #[arg(long, hide_short_help = true)]
     pub until_stdin_closes: bool,
+}
+
+/// How loud voices are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LoudnessArg {
+    /// Brought to one loudness, slowly.
+    Even,
+    /// Untouched.
+    AsIs,
 }
 
 /// Flags of `invite inspect`.

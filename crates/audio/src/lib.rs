@@ -32,6 +32,7 @@ pub mod engine;
 pub mod jitter;
 pub mod level;
 pub mod mix;
+pub mod ogg_opus;
 pub mod resample;
 pub mod samples;
 pub mod sink;
@@ -41,13 +42,14 @@ mod stretch;
 pub use decode::Outcome;
 pub use device::{DeviceError, DeviceReport, Direction};
 pub use engine::{
-    Capture, CaptureEvent, CaptureOptions, CapturedFrame, Playback, PlaybackEvent, PlaybackOptions, PlaybackTotals,
-    VoiceFrame,
+    Capture, CaptureEvent, CaptureOptions, CapturedFrame, MixOptions, Playback, PlaybackEvent, PlaybackOptions,
+    PlaybackTotals, VoiceFrame,
 };
 pub use jitter::JitterConfig;
+pub use mix::{Place, Volume};
 pub use samples::Sample;
-pub use sink::{Hear, SinkError};
-pub use source::{Say, SourceError};
+pub use sink::{Format, Hear, SinkError};
+pub use source::{Say, SourceError, SourceNotice};
 
 /// Samples in a frame: 20 ms at 48 kHz.
 pub const FRAME: usize = treehouse_wire::units::FRAME_SAMPLES as usize;

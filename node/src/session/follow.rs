@@ -70,7 +70,10 @@ impl Session {
                         return End::Failed(Failure::Failed(sentence.to_owned()), "failed");
                     }
                 },
-                Some(told) = self.told.recv() => self.on_told(told).await,
+                Some(told) = self.told.recv() => match told {
+                    Told::Unheard => return End::Stopped,
+                    told => self.on_told(told).await,
+                },
                 asked = asked(&mut self.control) => self.on_asked(asked).await,
                 () = self.stops.wait() => return End::Stopped,
                 _ = look.tick() => {
@@ -182,7 +185,8 @@ impl Session {
         };
         // Who may not come in is not to tell from the sizes of packets what is said.
         let one_size = self.policy == Policy::Closed;
-        match start_voice(self.setup.say.clone(), one_size, (self.node, voice), self.taps.clone(), send).await {
+        let what = (self.setup.say.clone(), self.setup.node.repeat);
+        match start_voice(what, one_size, (self.node, voice), self.taps.clone(), send).await {
             Ok(capture) => {
                 self.voice = Some(capture);
                 self.outlet.event(Event::Live { voice: Some(voice.to_string()) });
@@ -216,6 +220,7 @@ impl Session {
                 let after_ms = at.duration_since(self.began).as_millis() as u64;
                 self.outlet.event(Event::FirstAudio { after_ms });
             }
+            Told::Unheard => {}
             Told::Notice(notice) => self.outlet.event(Event::Sound { notice }),
             Told::VoiceOver => {
                 self.outlet.event(Event::Sound { notice: "you have said all that you had to say".to_owned() });

@@ -98,11 +98,11 @@ impl Session {
         };
         let endpoint = treehouse_net::start(&identity.seed, &config).await.map_err(failed)?;
         let addresses = endpoint.addresses().to_vec();
-        let mut outlet = Outlet::start(setup.node.json)?;
+        let mut outlet = Outlet::start(setup.node.json, setup.hear.takes_standard_output())?;
         let frame_log = setup.frame_log()?;
         let (tell, told) = mpsc::channel(TOLD_MAX);
         let taps = Taps { clock: Clock::start(), log: frame_log.as_ref().map(Lines::sender), told: tell };
-        let ears = Ears::open(setup.hear.clone(), taps.clone()).await?;
+        let ears = Ears::open(setup.hear.clone(), setup.mix(), taps.clone()).await?;
         let listening = addresses.iter().map(address_text).collect();
         outlet.event(Event::Started { peer: peer_id(&node), temporary: identity.is_temporary(), listening });
         Ok(Session {

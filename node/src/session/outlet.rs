@@ -58,17 +58,19 @@ impl std::fmt::Display for Text {
 }
 
 impl Outlet {
-    /// Events as JSON where asked for; else a live view on a terminal, and plain lines elsewhere.
+    /// Events as JSON where asked for; else a live view on a terminal, and plain lines elsewhere. Where standard output is `taken` by
+    /// sound they go to standard error.
     ///
     /// # Errors
     /// [`Failure::Failed`] where the system gives no thread.
-    pub fn start(json: bool) -> Result<Self, Failure> {
-        let lines = Lines::start("treehouse-output", QUEUE_LINES, io::stdout()).map_err(|error| {
+    pub fn start(json: bool, taken: bool) -> Result<Self, Failure> {
+        let out: Box<dyn io::Write + Send> = if taken { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+        let lines = Lines::start("treehouse-output", QUEUE_LINES, out).map_err(|error| {
             Failure::Failed(format!("cannot start the output thread: {error}; close other programs"))
         })?;
         let style = if json {
             Style::Json
-        } else if terminal::is_terminal() {
+        } else if !taken && terminal::is_terminal() {
             Style::Live { view: View::default(), screen: Screen::default(), drawn: None }
         } else {
             Style::Plain(View::default())

@@ -2,12 +2,12 @@
 
 use std::{fs::OpenOptions, io::BufWriter};
 
-use treehouse_audio::{Hear, Say, SinkError};
+use treehouse_audio::{Hear, MixOptions, Say, SinkError};
 use treehouse_net::parse_address;
 use treehouse_wire::Address;
 
 use crate::{
-    cli::NodeArgs,
+    cli::{LoudnessArg, NodeArgs},
     failure::Failure,
     framelog::{self, Entry},
     output::Lines,
@@ -38,11 +38,21 @@ impl Setup {
         let Ok(say) = say.parse::<Say>();
         say.check().map_err(|error| usage(error.to_string()))?;
         let hear = hear.parse::<Hear>().map_err(|error| usage(error.to_string()))?;
+        if say.takes_standard_input() && node.until_stdin_closes {
+            return Err(usage(
+                "standard input cannot be said and watched at once: leave out --until-stdin-closes".to_owned(),
+            ));
+        }
         let listen = listen
             .iter()
             .map(|text| parse_address(text).map_err(|error| usage(error.to_string())))
             .collect::<Result<_, _>>()?;
         Ok(Setup { name: name.to_owned(), say, hear, listen, node })
+    }
+
+    /// How voices are mixed.
+    pub fn mix(&self) -> MixOptions {
+        MixOptions { even_loudness: self.node.loudness == LoudnessArg::Even, spatial: self.node.spatial }
     }
 
     /// Starts the frame log, where one is wanted.
@@ -60,7 +70,7 @@ impl Setup {
 /// The failure that a sink's error is.
 pub(super) fn sink_failure(error: SinkError) -> Failure {
     match error {
-        SinkError::File { .. } => Failure::Usage(error.to_string()),
+        SinkError::File { .. } | SinkError::Terminal => Failure::Usage(error.to_string()),
         _ => Failure::Failed(error.to_string()),
     }
 }
@@ -70,7 +80,16 @@ mod tests {
     use super::*;
 
     fn check(say: &str, hear: &str, listen: &str) -> Result<Setup, Failure> {
-        let node = NodeArgs { max_children: 8, stay: None, json: false, frame_log: None, until_stdin_closes: false };
+        let node = NodeArgs {
+            max_children: 8,
+            stay: None,
+            loudness: LoudnessArg::Even,
+            spatial: false,
+            repeat: false,
+            json: false,
+            frame_log: None,
+            until_stdin_closes: say == "s16le:-",
+        };
         Setup::check("ann", say, hear, &[listen.to_owned()], node)
     }
 
@@ -87,11 +106,18 @@ mod tests {
             (path(&empty).as_str(), "none", address),
             (path(&noise).as_str(), "none", address),
             ("none", "trumpet", address),
+            ("none", "mp3:-", address),
+            ("https://radio.example/live", "none", address),
+            ("http://", "none", address),
+            (path(folder.path().join("no.m3u").as_path()).as_str(), "none", address),
+            ("s16le:-", "none", address),
             ("none", "none", "127.0.0.1:4001"),
         ] {
             let failure = check(say, hear, listen).err().expect("a failure");
             assert_eq!(failure.exit_status(), 2, "{failure}");
         }
-        assert!(check("sample:1", "a.wav", address).is_ok());
+        for (say, hear) in [("sample:1", "a.wav"), ("-", "-"), ("http://radio.example:8000/live", "opus:-")] {
+            assert!(check(say, hear, address).is_ok(), "{say}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{sync::mpsc, task::spawn_blocking};
 use treehouse_audio::{
-    Capture, CaptureEvent, CaptureOptions, CapturedFrame, DeviceReport, Direction, Hear, Outcome, Playback,
+    Capture, CaptureEvent, CaptureOptions, CapturedFrame, DeviceReport, Direction, Hear, MixOptions, Outcome, Playback,
     PlaybackEvent, PlaybackOptions, Say, SinkError, SourceError, VoiceFrame,
 };
 use treehouse_room::PlayFrame;
@@ -41,6 +41,8 @@ pub enum Told {
     Notice(String),
     /// The own voice is over: its file has ended, or it failed.
     VoiceOver,
+    /// Whoever read the sound from standard output reads no more.
+    Unheard,
 }
 
 /// Where frames are logged and events told, for every part that has sound.
@@ -79,7 +81,7 @@ impl Ears {
     ///
     /// # Errors
     /// [`Failure::Usage`] where the file cannot be written, [`Failure::Failed`] where the codec does not work.
-    pub async fn open(hear: Hear, taps: Taps) -> Result<Self, Failure> {
+    pub async fn open(hear: Hear, mix: MixOptions, taps: Taps) -> Result<Self, Failure> {
         let playback = Arc::new(OnceLock::new());
         let ears = Ears { playback: playback.clone(), verified: Arc::default(), taps: taps.clone() };
         // What nobody hears or measures is not decoded.
@@ -88,7 +90,7 @@ impl Ears {
         }
         let beside = matches!(hear, Hear::Speakers(_));
         let tell = taps.clone();
-        let opening = spawn_blocking(move || start_playback(hear, taps).map(|opened| drop(playback.set(opened))));
+        let opening = spawn_blocking(move || start_playback(hear, mix, taps).map(|opened| drop(playback.set(opened))));
         if beside {
             tokio::spawn(async move {
                 if let Ok(Err(error)) = opening.await {
@@ -147,9 +149,9 @@ impl Player {
     }
 }
 
-fn start_playback(hear: Hear, taps: Taps) -> Result<Playback, SinkError> {
+fn start_playback(hear: Hear, mix: MixOptions, taps: Taps) -> Result<Playback, SinkError> {
     let first = AtomicBool::new(true);
-    Playback::start(hear, PlaybackOptions::default(), move |event| match event {
+    Playback::start(hear, PlaybackOptions { mix, ..PlaybackOptions::default() }, move |event| match event {
         PlaybackEvent::Played { voice, number, outcome, left_mixer_at } => {
             let outcome = match outcome {
                 Outcome::Decoded => framelog::Outcome::Decoded,
@@ -164,16 +166,18 @@ fn start_playback(hear: Hear, taps: Taps) -> Result<Playback, SinkError> {
         }
         PlaybackEvent::Device(report) => taps.tell(Told::Notice(device_notice(&report))),
         PlaybackEvent::SinkFailed(error) => taps.tell(Told::Notice(format!("the recording has stopped: {error}"))),
+        PlaybackEvent::SinkClosed => taps.tell(Told::Unheard),
         PlaybackEvent::VoiceStarted { .. } | PlaybackEvent::VoiceStopped { .. } => {}
     })
 }
 
-/// Starts to speak: each frame goes to `send`, which says whether it took it. In packets of one size, if that is wanted.
+/// Starts to speak: each frame goes to `send`. A file or list again and again if it is to be `repeated`; in packets of one size, if
+/// that is wanted.
 ///
 /// # Errors
 /// [`SourceError`] where the source cannot be opened.
 pub async fn start_voice(
-    say: Say,
+    (say, repeated): (Say, bool),
     one_size: bool,
     (me, voice): (NodeId, VoiceId),
     taps: Taps,
@@ -181,7 +185,7 @@ pub async fn start_voice(
 ) -> Result<Capture, SourceError> {
     let mut meter = Meter::default();
     // The samples that come with the program go on for as long as the session does; a file is said once.
-    let options = CaptureOptions { looped: matches!(say, Say::Sample(_)), muted: false, one_size };
+    let options = CaptureOptions { looped: repeated || matches!(say, Say::Sample(_)), muted: false, one_size };
     let deliver = move |event| match event {
         CaptureEvent::Frame(frame) => {
             let at_ns = taps.clock.ns(frame.captured_at + FRAME);
@@ -197,6 +201,7 @@ pub async fn start_voice(
             taps.tell(Told::VoiceOver);
         }
         CaptureEvent::Device(report) => taps.tell(Told::Notice(device_notice(&report))),
+        CaptureEvent::Source(notice) => taps.tell(Told::Notice(notice.to_string())),
     };
     // A microphone may take some seconds to open.
     let opened = spawn_blocking(move || Capture::start(say, options, deliver)).await;

@@ -25,7 +25,7 @@ use std::{
 
 use rtrb::{Consumer, Producer};
 
-/// A second of sound at the highest usual rate; a ring that is full drops what comes.
+/// A second of sound at the highest usual rate, half of it in stereo; a ring that is full drops what comes.
 pub(crate) const RING_SAMPLES: usize = 96_000;
 /// How often a device is looked after.
 const LOOK: Duration = Duration::from_millis(200);

@@ -38,7 +38,7 @@ pub(crate) fn microphone(name: Option<&str>, callback_ms: u32) -> Result<Open<Co
     connect(Direction::Capture, stream, &device, &config, ring, health)
 }
 
-/// Opens speakers; their callback empties the ring into every channel.
+/// Opens speakers; their callback empties the ring, which holds a left and a right sample in turn, into their channels.
 pub(crate) fn speakers(name: Option<&str>, callback_ms: u32) -> Result<Open<Producer<f32>>, DeviceError> {
     let (device, config) = find(Direction::Playback, name)?;
     let (ring, ring_out) = RingBuffer::new(RING_SAMPLES);
@@ -128,8 +128,8 @@ fn label(device: &cpal::Device) -> String {
 /// 48 kHz if the device has it, in the format and channel count that need the least conversion; else its default.
 fn choose_config(device: &cpal::Device, direction: Direction) -> Result<SupportedStreamConfig, cpal::Error> {
     let best = match direction {
-        Direction::Capture => best_of(device.supported_input_configs()?),
-        Direction::Playback => best_of(device.supported_output_configs()?),
+        Direction::Capture => best_of(1, device.supported_input_configs()?),
+        Direction::Playback => best_of(2, device.supported_output_configs()?),
     };
     match (best, direction) {
         (Some(config), _) => Ok(config),
@@ -138,7 +138,10 @@ fn choose_config(device: &cpal::Device, direction: Direction) -> Result<Supporte
     }
 }
 
-fn best_of(ranges: impl Iterator<Item = cpal::SupportedStreamConfigRange>) -> Option<SupportedStreamConfig> {
+fn best_of(
+    channels: u16,
+    ranges: impl Iterator<Item = cpal::SupportedStreamConfigRange>,
+) -> Option<SupportedStreamConfig> {
     let format_cost = |format| match format {
         SampleFormat::F32 => Some(0),
         SampleFormat::I16 => Some(1),
@@ -149,7 +152,7 @@ fn best_of(ranges: impl Iterator<Item = cpal::SupportedStreamConfigRange>) -> Op
     };
     ranges
         .filter(|range| (range.min_sample_rate()..=range.max_sample_rate()).contains(&SAMPLE_RATE_HZ))
-        .filter_map(|range| Some(((format_cost(range.sample_format())?, range.channels()), range)))
+        .filter_map(|range| Some(((format_cost(range.sample_format())?, range.channels().abs_diff(channels)), range)))
         .min_by_key(|(cost, _)| *cost)
         .and_then(|(_, range)| range.try_with_sample_rate(SAMPLE_RATE_HZ))
 }
@@ -200,15 +203,15 @@ where
 {
     let channels = usize::from(config.channels().max(1));
     let in_callback = health.clone();
-    let mut last = 0.0;
+    let mut last = [0.0; 2];
     let callback = move |data: &mut [T], _: &cpal::OutputCallbackInfo| {
         let mut missed = 0;
         for frame in data.chunks_exact_mut(channels) {
-            last = ring.pop().unwrap_or_else(|_| {
+            last = next_pair(&mut ring).unwrap_or_else(|| {
                 missed += 1;
-                last * DECAY
+                last.map(|sample| sample * DECAY)
             });
-            frame.fill(T::from_sample(last));
+            spread(last, frame);
         }
         in_callback.missed.fetch_add(missed, Ordering::Relaxed);
         in_callback.samples.fetch_add((data.len() / channels) as u64, Ordering::Relaxed);
@@ -219,6 +222,25 @@ where
         on_error(health),
         Some(super::OPEN_MAX / 2),
     )
+}
+
+fn next_pair(ring: &mut Consumer<f32>) -> Option<[f32; 2]> {
+    if ring.slots() < 2 {
+        return None;
+    }
+    Some([ring.pop().ok()?, ring.pop().ok()?])
+}
+
+/// The first two channels are left and right everywhere; a single one, and any others, get both.
+fn spread<T: SizedSample + FromSample<f32>>([left, right]: [f32; 2], frame: &mut [T]) {
+    let both = T::from_sample((left + right) / 2.0);
+    match frame {
+        [first, second, others @ ..] => {
+            (*first, *second) = (T::from_sample(left), T::from_sample(right));
+            others.fill(both);
+        }
+        fewer => fewer.fill(both),
+    }
 }
 
 /// The error callback: only what ends the stream matters, and only a flag is set.
@@ -232,4 +254,31 @@ fn on_error(health: &Arc<Health>) -> impl FnMut(cpal::Error) + Send + 'static {
 
 fn failed(direction: Direction, why: String) -> DeviceError {
     DeviceError::Failed { direction, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn left_and_right_go_to_the_first_two_channels_and_both_to_a_single_one() {
+        let spread_over = |channels: usize| {
+            let mut frame = vec![0.0_f32; channels];
+            spread([0.5, -0.25], &mut frame);
+            frame
+        };
+        assert_eq!(spread_over(1), [0.125]);
+        assert_eq!(spread_over(2), [0.5, -0.25]);
+        assert_eq!(spread_over(4), [0.5, -0.25, 0.125, 0.125]);
+    }
+
+    #[test]
+    fn half_a_pair_stays_in_the_ring() {
+        let (mut ring_in, mut ring) = RingBuffer::new(4);
+        [1.0, 2.0, 3.0].into_iter().for_each(|sample| ring_in.push(sample).unwrap());
+        assert_eq!(next_pair(&mut ring), Some([1.0, 2.0]));
+        assert_eq!(next_pair(&mut ring), None);
+        ring_in.push(4.0).unwrap();
+        assert_eq!(next_pair(&mut ring), Some([3.0, 4.0]));
+    }
 }

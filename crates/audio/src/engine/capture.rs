@@ -24,7 +24,7 @@ use crate::{
     encode::VoiceEncoder,
     jitter::samples_duration,
     resample::Resampler,
-    source::{FileSource, Say, SourceError, ToneSource},
+    source::{Next, Say, SourceError, SourceNotice, TimedSource},
 };
 
 /// A microphone this far behind its clock has lost sound on the way; less is the unevenness of callbacks and threads.
@@ -56,6 +56,8 @@ pub enum CaptureEvent {
     Failed(SourceError),
     /// The microphone opened or was lost.
     Device(DeviceReport),
+    /// Something has happened to a list or a stream, which goes on.
+    Source(SourceNotice),
 }
 
 /// How to capture.
@@ -136,50 +138,10 @@ enum Feed {
 
 impl Feed {
     fn open(say: Say, looped: bool) -> Result<Option<Self>, SourceError> {
-        let file = |say: Say, source| {
-            let again = looped.then_some(say);
-            Ok(Some(Feed::Timed(TimedSource::File { source: Box::new(source), again })))
-        };
         match &say {
-            Say::None => Ok(None),
-            Say::Tone => Ok(Some(Feed::Timed(TimedSource::Tone(ToneSource::default())))),
             Say::Mic(name) => Ok(Some(Feed::Mic(Box::new(Mic::open(name.clone())?)))),
-            Say::File(path) => {
-                let source = FileSource::open(path)?;
-                file(say, source)
-            }
-            Say::Sample(sample) => {
-                let source = FileSource::sample(*sample)?;
-                file(say, source)
-            }
+            other => Ok(TimedSource::open(other, looped)?.map(Feed::Timed)),
         }
-    }
-}
-
-/// A source that gives as fast as one asks, and is asked in real time.
-enum TimedSource {
-    Tone(ToneSource),
-    File { source: Box<FileSource>, again: Option<Say> },
-}
-
-impl TimedSource {
-    fn next_frame(&mut self, pcm: &mut [f32; FRAME]) -> Result<bool, SourceError> {
-        let (source, again) = match self {
-            TimedSource::Tone(tone) => {
-                tone.next_frame(pcm);
-                return Ok(true);
-            }
-            TimedSource::File { source, again } => (source, again),
-        };
-        if source.next_frame(pcm)? {
-            return Ok(true);
-        }
-        **source = match again {
-            Some(Say::File(path)) => FileSource::open(path)?,
-            Some(Say::Sample(sample)) => FileSource::sample(*sample)?,
-            _ => return Ok(false),
-        };
-        source.next_frame(pcm)
     }
 }
 
@@ -201,9 +163,18 @@ impl Session {
             if self.stopped_within(complete_at.saturating_duration_since(Instant::now())) {
                 return;
             }
-            match source.next_frame(&mut pcm) {
-                Ok(true) => {}
-                Ok(false) => return deliver(CaptureEvent::Ended),
+            let next = source.next(&mut pcm);
+            while let Some(notice) = source.notice() {
+                deliver(CaptureEvent::Source(notice));
+            }
+            match next {
+                Ok(Next::Frame) => {}
+                Ok(Next::Nothing) => {
+                    // Numbers count time, also while a source has nothing to say.
+                    self.next += 1;
+                    continue;
+                }
+                Ok(Next::End) => return deliver(CaptureEvent::Ended),
                 Err(error) => return deliver(CaptureEvent::Failed(error)),
             }
             if !self.emit(&pcm, complete_at - TICK, deliver) {

@@ -5,6 +5,7 @@
 //! the last one was, so nothing drifts and a thread that woke late catches up without dropping a frame.
 
 mod capture;
+mod desk;
 mod playback;
 mod speakers;
 mod voice;
@@ -15,6 +16,7 @@ use treehouse_wire::units::FRAME_MS;
 
 pub use self::{
     capture::{Capture, CaptureEvent, CaptureOptions, CapturedFrame},
+    desk::{Desk, MixOptions},
     playback::{INBOX_MAX, Playback, PlaybackEvent, PlaybackOptions, PlaybackTotals, VoiceFrame},
 };
 

@@ -12,16 +12,16 @@ use treehouse_wire::{CaptureTime, FrameNumber, VoiceId};
 
 use super::{
     TICK,
-    speakers::Output,
+    desk::{Desk, MixOptions},
+    speakers::{Output, OutputReport},
     ticks,
-    voice::{Voice, VoiceReport},
+    voice::VoiceReport,
 };
 use crate::{
-    FRAME,
     decode::{Outcome, VoiceDecoder},
     device::DeviceReport,
     jitter::{JitterConfig, JitterCounts},
-    mix::{MIX_VOICES_MAX, Mixer},
+    mix::{Block, Place, Volume},
     sink::{Hear, SinkError},
 };
 
@@ -52,6 +52,8 @@ pub struct VoiceFrame {
 pub struct PlaybackOptions {
     /// How much voices are delayed.
     pub jitter: JitterConfig,
+    /// How they are mixed.
+    pub mix: MixOptions,
 }
 
 /// What playback reports, from its own thread.
@@ -90,6 +92,8 @@ pub enum PlaybackEvent {
     Device(DeviceReport),
     /// The file cannot be written any more; playback goes on unheard.
     SinkFailed(SinkError),
+    /// Whoever read the sound, the next program of a pipe for instance, reads no more; playback goes on unheard.
+    SinkClosed,
 }
 
 /// What a playback session came to.
@@ -99,7 +103,7 @@ pub struct PlaybackTotals {
     pub frames: JitterCounts,
     /// Frames dropped because the inbox was full.
     pub inbox_dropped: u64,
-    /// Frames dropped because [`MIX_VOICES_MAX`] other voices were being heard.
+    /// Frames dropped because [`crate::mix::MIX_VOICES_MAX`] other voices were being heard.
     pub voices_refused: u64,
     /// Ticks of 20 ms that passed.
     pub ticks: u64,
@@ -107,6 +111,8 @@ pub struct PlaybackTotals {
     pub ticks_late: u64,
     /// Samples that speakers played as silence in the middle of sound.
     pub device_missed: u64,
+    /// Blocks of 20 ms that a file or a reader did not take in time, and that became silence there.
+    pub sink_dropped: u64,
 }
 
 /// Voices being played. Dropping it stops it.
@@ -133,6 +139,8 @@ struct InboxState {
 enum Message {
     Frame(VoiceFrame),
     Remove(VoiceId),
+    Volume(VoiceId, Volume),
+    Place(VoiceId, Place),
 }
 
 impl Inbox {
@@ -166,7 +174,7 @@ impl Playback {
     ) -> Result<Self, SinkError> {
         // A codec library that does not work is better found out now than at the first frame.
         VoiceDecoder::new()?;
-        let (output, opened) = Output::open(hear)?;
+        let (output, opened) = Output::open(hear, options.mix.spatial)?;
         let inbox = Arc::new(Inbox::default());
         let shared = inbox.clone();
         let thread = thread::Builder::new()
@@ -175,7 +183,7 @@ impl Playback {
                 if let Some(opened) = opened {
                     report(PlaybackEvent::Device(opened));
                 }
-                Player::new(shared, options.jitter, output, report).run()
+                Player::new(shared, options, output, report).run()
             })
             .map_err(SinkError::Thread)?;
         Ok(Playback { inbox, thread: Some(thread) })
@@ -189,6 +197,16 @@ impl Playback {
     /// Fades a voice out and forgets it, without a further report. A frame pushed later starts it anew.
     pub fn remove_voice(&self, voice: VoiceId) {
         self.inbox.send(Message::Remove(voice));
+    }
+
+    /// Sets how loud a voice is, now and when it comes again during this playback.
+    pub fn set_volume(&self, voice: VoiceId, volume: Volume) {
+        self.inbox.send(Message::Volume(voice, volume));
+    }
+
+    /// Puts a voice somewhere else than where it was seated; heard with [`MixOptions::spatial`] only.
+    pub fn set_place(&self, voice: VoiceId, place: Place) {
+        self.inbox.send(Message::Place(voice, place));
     }
 
     /// Stops, closes the sink and returns what the session came to; no `report` call follows.
@@ -217,10 +235,8 @@ impl Drop for Playback {
 struct Player<F> {
     inbox: Arc<Inbox>,
     report: F,
-    jitter: JitterConfig,
     output: Output,
-    mixer: Mixer,
-    voices: Vec<(VoiceId, Voice)>,
+    desk: Desk,
     /// Zero of the voices' clock.
     origin: Instant,
     /// When the next tick is due.
@@ -231,15 +247,13 @@ struct Player<F> {
 }
 
 impl<F: FnMut(PlaybackEvent)> Player<F> {
-    fn new(inbox: Arc<Inbox>, jitter: JitterConfig, output: Output, report: F) -> Self {
+    fn new(inbox: Arc<Inbox>, options: PlaybackOptions, output: Output, report: F) -> Self {
         let now = Instant::now();
         Player {
             inbox,
             report,
-            jitter,
             output,
-            mixer: Mixer::default(),
-            voices: Vec::new(),
+            desk: Desk::new(options.jitter, options.mix),
             origin: now,
             due: now + TICK,
             reports: Vec::new(),
@@ -250,7 +264,7 @@ impl<F: FnMut(PlaybackEvent)> Player<F> {
     fn run(mut self) -> PlaybackTotals {
         while self.sleep() {
             let late = Instant::now().saturating_duration_since(self.due);
-            if !self.is_active() || late > CATCH_UP_MAX {
+            if !self.desk.is_active() || late > CATCH_UP_MAX {
                 self.skip_silence();
             } else if late >= 2 * TICK {
                 thread::sleep(LET_OTHERS);
@@ -260,12 +274,14 @@ impl<F: FnMut(PlaybackEvent)> Player<F> {
                 self.tick();
             }
             if let Some(report) = self.output.poll() {
-                (self.report)(PlaybackEvent::Device(report));
+                self.pass_on(report);
             }
         }
         self.skip_silence();
-        self.voices.drain(..).for_each(|(_, voice)| add(&mut self.totals.frames, voice.counts()));
+        self.totals.frames = self.desk.counts();
+        self.totals.voices_refused = self.desk.refused();
         self.totals.inbox_dropped = self.inbox.lock().dropped;
+        self.totals.sink_dropped = self.output.dropped();
         match self.output.finish() {
             Ok(missed) => self.totals.device_missed = missed,
             Err(error) => (self.report)(PlaybackEvent::SinkFailed(error)),
@@ -273,13 +289,9 @@ impl<F: FnMut(PlaybackEvent)> Player<F> {
         self.totals
     }
 
-    fn is_active(&self) -> bool {
-        self.voices.iter().any(|(_, voice)| voice.is_active())
-    }
-
     /// Waits for the next tick, or when nothing is heard, for the next frame; false when it is time to stop.
     fn sleep(&mut self) -> bool {
-        if self.is_active() {
+        if self.desk.is_active() {
             thread::sleep(self.due.saturating_duration_since(Instant::now()));
             return !self.inbox.lock().stop;
         }
@@ -298,48 +310,18 @@ impl<F: FnMut(PlaybackEvent)> Player<F> {
         let queue = std::mem::take(&mut self.inbox.lock().queue);
         for message in queue {
             match message {
-                Message::Frame(frame) => self.insert(frame),
-                Message::Remove(id) => {
-                    self.voices.iter_mut().filter(|(voice, _)| *voice == id).for_each(|(_, voice)| voice.leave());
+                Message::Frame(frame) => {
+                    let arrived = frame.arrived.saturating_duration_since(self.origin);
+                    if let Err(error) = self.desk.insert(arrived, frame.voice, frame.number, frame.opus) {
+                        tracing::error!(%error, "a voice is not heard");
+                    }
                 }
+                Message::Remove(id) => self.desk.remove(id),
+                Message::Volume(id, volume) => self.desk.set_volume(id, volume),
+                Message::Place(id, place) => self.desk.set_place(id, place),
             }
         }
-        let totals = &mut self.totals.frames;
-        self.voices.retain(|(_, voice)| {
-            let gone = voice.is_gone();
-            if gone {
-                add(totals, voice.counts());
-            }
-            !gone
-        });
-    }
-
-    fn insert(&mut self, frame: VoiceFrame) {
-        let arrived = frame.arrived.saturating_duration_since(self.origin);
-        let known = self.voices.iter_mut().find(|(id, voice)| *id == frame.voice && !voice.is_leaving());
-        if let Some((_, voice)) = known {
-            return voice.insert(arrived, frame.number, frame.opus);
-        }
-        if self.voices.len() >= MIX_VOICES_MAX && !self.evict() {
-            self.totals.voices_refused += 1;
-            return;
-        }
-        match Voice::new(self.jitter) {
-            Ok(mut voice) => {
-                voice.insert(arrived, frame.number, frame.opus);
-                self.voices.push((frame.voice, voice));
-            }
-            Err(error) => tracing::error!(%error, "a voice is not heard"),
-        }
-    }
-
-    /// Forgets the voice that has been silent longest; false if all are being heard.
-    fn evict(&mut self) -> bool {
-        let silent = self.voices.iter().enumerate().filter(|(_, (_, voice))| !voice.is_active());
-        let Some((index, _)) = silent.min_by_key(|(_, (_, voice))| voice.active_at) else { return false };
-        let (_, voice) = self.voices.swap_remove(index);
-        add(&mut self.totals.frames, voice.counts());
-        true
+        self.desk.tidy();
     }
 
     /// Passes over the ticks that are due, as silence.
@@ -348,32 +330,31 @@ impl<F: FnMut(PlaybackEvent)> Player<F> {
         let blocks = u64::try_from(behind).unwrap_or(0);
         self.due += ticks(blocks);
         self.totals.ticks += blocks;
-        if let Err(error) = self.output.write_silence(blocks) {
-            (self.report)(PlaybackEvent::SinkFailed(error));
-        }
+        self.output.write_silence(blocks);
     }
 
     fn tick(&mut self) {
         let now = self.due.saturating_duration_since(self.origin);
-        let mut pcm = [0.0; FRAME];
-        for (id, voice) in &mut self.voices {
-            let reports = &mut self.reports;
-            if voice.tick(now, &mut pcm, &mut |report| reports.push((*id, report))) {
-                self.mixer.add(&pcm);
-            }
-        }
-        self.mixer.finish(&mut pcm);
+        let (mut block, reports) = (Block::default(), &mut self.reports);
+        self.desk.tick_reporting(now, &mut block, &mut |id, report| reports.push((id, report)));
         let left_mixer_at = Instant::now();
         self.totals.ticks += 1;
         self.totals.ticks_late += u64::from(left_mixer_at.saturating_duration_since(self.due) > TICK);
         self.due += TICK;
-        match self.output.write(&pcm) {
-            Ok(0) => {}
-            Ok(later_us) if later_us > 0 => self.due += Duration::from_micros(later_us.unsigned_abs()),
-            Ok(earlier_us) => self.due -= Duration::from_micros(earlier_us.unsigned_abs()),
-            Err(error) => (self.report)(PlaybackEvent::SinkFailed(error)),
+        match self.output.write(&block) {
+            0 => {}
+            later_us if later_us > 0 => self.due += Duration::from_micros(later_us.unsigned_abs()),
+            earlier_us => self.due -= Duration::from_micros(earlier_us.unsigned_abs()),
         }
         self.pass_reports_on(left_mixer_at);
+    }
+
+    fn pass_on(&mut self, report: OutputReport) {
+        (self.report)(match report {
+            OutputReport::Device(report) => PlaybackEvent::Device(report),
+            OutputReport::Failed(error) => PlaybackEvent::SinkFailed(error),
+            OutputReport::Closed => PlaybackEvent::SinkClosed,
+        });
     }
 
     fn pass_reports_on(&mut self, at: Instant) {
@@ -389,15 +370,4 @@ impl<F: FnMut(PlaybackEvent)> Player<F> {
             });
         }
     }
-}
-
-fn add(total: &mut JitterCounts, voice: JitterCounts) {
-    total.decoded += voice.decoded;
-    total.fec += voice.fec;
-    total.concealed += voice.concealed;
-    total.skipped += voice.skipped;
-    total.late += voice.late;
-    total.duplicate += voice.duplicate;
-    total.refused += voice.refused;
-    total.held += voice.held;
 }

@@ -1,4 +1,4 @@
-//! The three sinks behind one face, as the playback thread writes them.
+//! All sinks behind one face, as the playback thread writes them.
 
 use std::{
     sync::atomic::Ordering,
@@ -11,8 +11,12 @@ use treehouse_wire::units::SAMPLE_RATE_HZ;
 use crate::{
     FRAME,
     device::{Connected, Device, DeviceError, DeviceReport, Direction, FromDevice, RING_SAMPLES},
+    mix::Block,
     resample::Resampler,
-    sink::{Hear, SinkError, WavFile},
+    sink::{
+        Format, Hear, SinkError,
+        recorder::{Ended, Recorder},
+    },
 };
 
 /// Sound kept in the speakers' ring ahead of the callbacks when a block is about to be written, in milliseconds: enough
@@ -28,16 +32,29 @@ const NUDGE_US: i64 = 200;
 /// Where blocks go.
 pub(super) enum Output {
     None,
-    /// None after a write failed.
-    Wav(Option<WavFile>),
+    File(Recorder),
+    /// Somebody listens along, and is not to wait for silence.
+    Pipe(Recorder),
     Speakers(Box<Speakers>),
 }
 
+/// What happens to an output while it is in use.
+pub(super) enum OutputReport {
+    Device(DeviceReport),
+    Failed(SinkError),
+    /// Nobody reads any more.
+    Closed,
+}
+
 impl Output {
-    pub(super) fn open(hear: Hear) -> Result<(Self, Option<DeviceReport>), SinkError> {
+    /// Opens the sink; with two channels where voices have places.
+    pub(super) fn open(hear: Hear, spatial: bool) -> Result<(Self, Option<DeviceReport>), SinkError> {
+        let channels = if spatial { 2 } else { 1 };
         Ok(match hear {
             Hear::None => (Output::None, None),
-            Hear::Wav(path) => (Output::Wav(Some(WavFile::create(&path)?)), None),
+            Hear::Wav(path) => (Output::File(Recorder::create(&path, Format::Wav, channels)?), None),
+            Hear::File(path, format) => (Output::File(Recorder::create(&path, format, channels)?), None),
+            Hear::Output(format) => (Output::Pipe(Recorder::output(format, channels)?), None),
             Hear::Speakers(name) => {
                 let (device, connected) = Device::start(name)?;
                 let (live, opened) = LiveSpeakers::new(connected)?;
@@ -47,54 +64,62 @@ impl Output {
     }
 
     /// Writes 20 ms; returns by how many microseconds the next tick should come later (negative: earlier).
-    pub(super) fn write(&mut self, block: &[f32; FRAME]) -> Result<i64, SinkError> {
+    pub(super) fn write(&mut self, block: &Block) -> i64 {
         match self {
-            Output::None | Output::Wav(None) => Ok(0),
-            Output::Wav(wav) => {
-                let result = wav.as_mut().map_or(Ok(()), |wav| wav.write(block));
-                if result.is_err() {
-                    // The file keeps what it has; saying so once is enough.
-                    *wav = None;
-                }
-                result.map(|()| 0)
+            Output::None => 0,
+            Output::File(recorder) | Output::Pipe(recorder) => {
+                recorder.write(block);
+                0
             }
-            Output::Speakers(speakers) => Ok(speakers.live.as_mut().map_or(0, |live| live.write(block))),
+            Output::Speakers(speakers) => speakers.live.as_mut().map_or(0, |live| live.write(block)),
         }
     }
 
     /// Writes silence. Speakers need none: they are silent by themselves.
-    pub(super) fn write_silence(&mut self, blocks: u64) -> Result<(), SinkError> {
-        if matches!(self, Output::Wav(Some(_))) {
-            for _ in 0..blocks {
-                self.write(&[0.0; FRAME])?;
-            }
+    pub(super) fn write_silence(&mut self, blocks: u64) {
+        if let Output::File(recorder) | Output::Pipe(recorder) = self {
+            recorder.write_silence(blocks);
         }
-        Ok(())
     }
 
     /// How long the playback thread may sleep when there is nothing to hear.
     pub(super) fn rest(&self) -> Duration {
         match self {
-            Output::None | Output::Wav(None) => Duration::from_secs(60),
+            Output::None => Duration::from_secs(60),
+            Output::File(recorder) | Output::Pipe(recorder) if recorder.is_over() => Duration::from_secs(60),
             // The file should not fall behind its own header by more than this.
-            Output::Wav(Some(_)) => Duration::from_secs(1),
+            Output::File(_) => Duration::from_secs(1),
+            // As often as whoever listens along would notice.
+            Output::Pipe(_) => Duration::from_millis(60),
             Output::Speakers(_) => Duration::from_millis(500),
         }
     }
 
-    /// What has happened to the device.
-    pub(super) fn poll(&mut self) -> Option<DeviceReport> {
+    /// What has happened to the device or the file.
+    pub(super) fn poll(&mut self) -> Option<OutputReport> {
         match self {
-            Output::Speakers(speakers) => speakers.poll(),
-            Output::None | Output::Wav(_) => None,
+            Output::None => None,
+            Output::File(recorder) | Output::Pipe(recorder) => recorder.poll().map(|ended| match ended {
+                Ended::Closed => OutputReport::Closed,
+                Ended::Failed(error) => OutputReport::Failed(error),
+            }),
+            Output::Speakers(speakers) => speakers.poll().map(OutputReport::Device),
+        }
+    }
+
+    /// Blocks that a file or reader did not take in time.
+    pub(super) fn dropped(&self) -> u64 {
+        match self {
+            Output::File(recorder) | Output::Pipe(recorder) => recorder.dropped(),
+            Output::None | Output::Speakers(_) => 0,
         }
     }
 
     /// Closes the sink; returns the samples that speakers played as silence for want of sound.
     pub(super) fn finish(self) -> Result<u64, SinkError> {
         match self {
-            Output::Wav(Some(wav)) => wav.finish().map(|()| 0),
-            Output::None | Output::Wav(None) => Ok(0),
+            Output::None => Ok(0),
+            Output::File(recorder) | Output::Pipe(recorder) => recorder.finish().map(|()| 0),
             Output::Speakers(speakers) => Ok(speakers.missed + speakers.live.map_or(0, |live| live.missed)),
         }
     }
@@ -128,8 +153,11 @@ impl Speakers {
 
 struct LiveSpeakers {
     connected: Connected<Producer<f32>>,
-    resampler: Resampler,
-    converted: Vec<f32>,
+    /// One for each ear.
+    resamplers: [Resampler; 2],
+    converted: [Vec<f32>; 2],
+    /// A left and a right sample in turn, as the ring has them.
+    interleaved: Vec<f32>,
     /// Samples that the callbacks lacked while there was sound to play.
     missed: u64,
     written_at: Option<Instant>,
@@ -137,14 +165,27 @@ struct LiveSpeakers {
 
 impl LiveSpeakers {
     fn new(connected: Connected<Producer<f32>>) -> Result<(Self, DeviceReport), DeviceError> {
-        let resampler = Resampler::new(SAMPLE_RATE_HZ, connected.rate_hz)
-            .map_err(|error| DeviceError::Failed { direction: Direction::Playback, why: error.to_string() })?;
+        let resampler = || {
+            Resampler::new(SAMPLE_RATE_HZ, connected.rate_hz)
+                .map_err(|error| DeviceError::Failed { direction: Direction::Playback, why: error.to_string() })
+        };
+        let resamplers = [resampler()?, resampler()?];
         let (name, rate_hz) = (connected.name.clone(), connected.rate_hz);
         let opened = DeviceReport::Opened { direction: Direction::Playback, name, rate_hz };
-        Ok((LiveSpeakers { connected, resampler, converted: Vec::new(), missed: 0, written_at: None }, opened))
+        Ok((
+            LiveSpeakers {
+                connected,
+                resamplers,
+                converted: Default::default(),
+                interleaved: Vec::new(),
+                missed: 0,
+                written_at: None,
+            },
+            opened,
+        ))
     }
 
-    fn write(&mut self, block: &[f32; FRAME]) -> i64 {
+    fn write(&mut self, block: &Block) -> i64 {
         let per_ms = (self.connected.rate_hz / 1000) as usize;
         let now = Instant::now();
         let missed = self.connected.health.missed.swap(0, Ordering::Relaxed);
@@ -153,18 +194,25 @@ impl LiveSpeakers {
         }
         self.written_at = Some(now);
         let ring = &mut self.connected.ring;
-        let ahead = RING_SAMPLES - ring.slots();
+        let ahead = (RING_SAMPLES - ring.slots()) / 2;
         if ahead > AHEAD_MS_MAX * per_ms {
             return NUDGE_US;
         }
         if ahead == 0 {
             // Starting, or the thread woke too late: a block of silence first, so that the next one has time to come.
-            let _ = ring.push_partial_slice(&[0.0; FRAME]);
+            let _ = ring.push_partial_slice(&[0.0; 2 * FRAME]);
         }
-        self.converted.clear();
-        self.resampler.push(block, &mut self.converted);
+        let [left, right] = &mut self.converted;
+        for (resampler, (ear, converted)) in
+            self.resamplers.iter_mut().zip([(&block.left, &mut *left), (&block.right, &mut *right)])
+        {
+            converted.clear();
+            resampler.push(ear, converted);
+        }
+        self.interleaved.clear();
+        self.interleaved.extend(left.iter().zip(right.iter()).flat_map(|(left, right)| [*left, *right]));
         // The ring is far from full: see the bound above.
-        let _ = ring.push_partial_slice(&self.converted);
+        let _ = ring.push_partial_slice(&self.interleaved);
         match ahead {
             _ if ahead < AHEAD_MS.0 * per_ms => -NUDGE_US,
             _ if ahead > AHEAD_MS.1 * per_ms => NUDGE_US,

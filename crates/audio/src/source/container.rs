@@ -10,7 +10,7 @@ use symphonia::core::{
     meta::MetadataOptions,
 };
 
-use super::file::{PcmReader, mix_down};
+use super::{downmix::Downmix, file::PcmReader};
 
 /// Packets in a row that may fail to decode before the file counts as broken: two seconds of MP3.
 const BAD_PACKETS_MAX: usize = 80;
@@ -21,6 +21,7 @@ pub(super) struct Container {
     track: u32,
     rate_hz: u32,
     interleaved: Vec<f32>,
+    downmix: Downmix,
 }
 
 impl Container {
@@ -40,7 +41,7 @@ impl Container {
             .make_audio_decoder(parameters, &AudioDecoderOptions::default())
             .map_err(|error| error.to_string())?;
         let track = track.id;
-        Ok(Container { format, decoder, track, rate_hz, interleaved: Vec::new() })
+        Ok(Container { format, decoder, track, rate_hz, interleaved: Vec::new(), downmix: Downmix::default() })
     }
 }
 
@@ -63,9 +64,9 @@ impl PcmReader for Container {
                     if buffer.spec().rate() != self.rate_hz {
                         return Err("its sample rate changes midway".to_owned());
                     }
-                    let channels = buffer.spec().channels().count();
+                    self.downmix.set(buffer.spec().channels());
                     buffer.copy_to_vec_interleaved(&mut self.interleaved);
-                    mix_down(&self.interleaved, channels, mono);
+                    self.downmix.apply(&self.interleaved, mono);
                     return Ok(true);
                 }
                 Err(Error::DecodeError(_) | Error::IoError(_)) => {}

@@ -1,4 +1,4 @@
-//! A sound file as a stream of 48 kHz mono frames.
+//! A sound file, or bytes that come in one after the other, as a stream of 48 kHz mono frames.
 
 use std::{
     fs::File,
@@ -6,11 +6,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use symphonia::core::io::MediaSource;
+use symphonia::core::io::{MediaSource, ReadOnlySource};
 use treehouse_wire::units::SAMPLE_RATE_HZ;
 
-use super::{SourceError, container::Container, ogg_opus::OggOpus};
-use crate::{FRAME, resample::Resampler, samples::Sample};
+use super::{SourceError, container::Container, ogg_opus::OggOpus, raw::RawPcm};
+use crate::{
+    FRAME,
+    resample::{RATE_HZ_MAX, RATE_HZ_MIN, Resampler},
+    samples::Sample,
+    sink::Samples,
+};
+
+/// What is looked at to tell Ogg Opus from other files.
+const HEAD_BYTES: usize = 128;
 
 /// A decoder of one file: yields mono samples at the file's own rate.
 pub(super) trait PcmReader: Send {
@@ -20,13 +28,7 @@ pub(super) trait PcmReader: Send {
     fn read(&mut self, mono: &mut Vec<f32>) -> Result<bool, String>;
 }
 
-/// Averages interleaved channels and appends the result.
-pub(super) fn mix_down(interleaved: &[f32], channels: usize, mono: &mut Vec<f32>) {
-    let channels = channels.max(1);
-    mono.extend(interleaved.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32));
-}
-
-/// A file being read, or a sample that comes with the program.
+/// A file or a stream being read, or a sample that comes with the program.
 pub struct FileSource {
     path: PathBuf,
     reader: Box<dyn PcmReader>,
@@ -52,26 +54,59 @@ impl FileSource {
         if metadata.len() == 0 {
             return Err(SourceError::Empty(path.to_owned()));
         }
-        Self::decode(path, Box::new(File::open(path).map_err(unreadable)?))
+        let mut file = File::open(path).map_err(unreadable)?;
+        let head = head_of(&mut file).map_err(unreadable)?;
+        file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+        Self::decode(path, path, &head, Box::new(file))
     }
 
     /// One of the samples that come with the program.
     pub fn sample(sample: Sample) -> Result<Self, SourceError> {
-        Self::decode(Path::new(sample.file_name()), Box::new(Cursor::new(sample.flac())))
+        let name = Path::new(sample.file_name());
+        Self::decode(name, name, &[], Box::new(Cursor::new(sample.flac())))
     }
 
-    fn decode(path: &Path, mut source: Box<dyn MediaSource>) -> Result<Self, SourceError> {
-        let path = path.to_owned();
-        let opened = is_ogg_opus(&mut source).and_then(|opus| -> Result<Box<dyn PcmReader>, String> {
-            Ok(if opus { Box::new(OggOpus::open(source)?) } else { Box::new(Container::open(&path, source)?) })
-        });
-        let opened = opened.and_then(|reader| {
-            let resampler = Resampler::new(reader.rate_hz(), SAMPLE_RATE_HZ).map_err(|error| error.to_string())?;
-            Ok((reader, resampler))
-        });
-        let (reader, resampler) = match opened {
-            Ok(opened) => opened,
-            Err(why) => return Err(SourceError::NotAudio { path, why }),
+    /// Bytes that come in one after the other, in any format that files may have and that needs no going back. `name` is what errors
+    /// call it, `hint` a file name whose ending says what it probably is.
+    ///
+    /// # Errors
+    /// [`SourceError`] where this is no sound that can be read.
+    pub fn stream(name: &Path, hint: &Path, mut bytes: impl Read + Send + Sync + 'static) -> Result<Self, SourceError> {
+        let unreadable = |error| SourceError::Unreadable { path: name.to_owned(), error };
+        let head = head_of(&mut bytes).map_err(unreadable)?;
+        if head.is_empty() {
+            return Err(SourceError::Empty(name.to_owned()));
+        }
+        let whole = Cursor::new(head.clone()).chain(bytes);
+        Self::decode(name, hint, &head, Box::new(ReadOnlySource::new(whole)))
+    }
+
+    /// Bare samples, 48 kHz mono, that come in one after the other.
+    ///
+    /// # Errors
+    /// [`SourceError`] where less than a frame of them comes.
+    pub fn raw(name: &Path, samples: Samples, bytes: impl Read + Send + 'static) -> Result<Self, SourceError> {
+        Self::start(name, Box::new(RawPcm::new(bytes, samples)))
+    }
+
+    fn decode(path: &Path, hint: &Path, head: &[u8], source: Box<dyn MediaSource>) -> Result<Self, SourceError> {
+        let opened = if is_ogg_opus(head) {
+            OggOpus::open(source).map(|opus| Box::new(opus) as Box<dyn PcmReader>)
+        } else {
+            Container::open(hint, source).map(|container| Box::new(container) as Box<dyn PcmReader>)
+        };
+        let reader = opened.map_err(|why| SourceError::NotAudio { path: path.to_owned(), why })?;
+        Self::start(path, reader)
+    }
+
+    fn start(path: &Path, reader: Box<dyn PcmReader>) -> Result<Self, SourceError> {
+        let (path, rate_hz) = (path.to_owned(), reader.rate_hz());
+        if !(RATE_HZ_MIN..=RATE_HZ_MAX).contains(&rate_hz) {
+            return Err(SourceError::Rate { path, rate_hz });
+        }
+        let resampler = match Resampler::new(rate_hz, SAMPLE_RATE_HZ) {
+            Ok(resampler) => resampler,
+            Err(error) => return Err(SourceError::NotAudio { path, why: error.to_string() }),
         };
         let mut file = FileSource { path, reader, resampler, mono: Vec::new(), ready: Vec::new(), ended: false };
         file.fill()?;
@@ -120,17 +155,14 @@ impl FileSource {
     }
 }
 
+/// The first bytes; fewer only where there are no more.
+fn head_of(bytes: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    bytes.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
 /// Looks at the first page: an Ogg stream whose first packet is an Opus header (RFC 7845 section 5.1).
-fn is_ogg_opus(source: &mut Box<dyn MediaSource>) -> Result<bool, String> {
-    let mut head = [0; 128];
-    let mut len = 0;
-    while let Some(rest) = head.get_mut(len..).filter(|rest| !rest.is_empty()) {
-        match source.read(rest) {
-            Ok(0) => break,
-            Ok(n) => len += n,
-            Err(error) => return Err(error.to_string()),
-        }
-    }
-    source.seek(SeekFrom::Start(0)).map_err(|error| error.to_string())?;
-    Ok(head.starts_with(b"OggS") && head.windows(8).any(|window| window == b"OpusHead"))
+fn is_ogg_opus(head: &[u8]) -> bool {
+    head.starts_with(b"OggS") && head.windows(8).any(|window| window == b"OpusHead")
 }

@@ -5,17 +5,28 @@
 //! read: an hour of sound takes no more memory than a second.
 
 mod container;
+mod downmix;
 mod file;
+mod http;
 mod ogg_opus;
+mod playlist;
+mod pump;
+mod raw;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod timed;
 
-use std::{convert::Infallible, fmt, io, path::PathBuf, str::FromStr};
+use std::{convert::Infallible, fmt, io, path::PathBuf, str::FromStr, time::Duration};
 
 use treehouse_wire::units::SAMPLE_RATE_HZ;
 
-pub use self::file::FileSource;
-use crate::{FRAME, device::DeviceError, encode::CodecError, samples::Sample};
+pub use self::{file::FileSource, timed::TimedSource};
+use self::{
+    playlist::Playlist,
+    stream::{Stream, is_url},
+};
+use crate::{FRAME, device::DeviceError, encode::CodecError, samples::Sample, sink::Samples};
 
 /// Where a voice's sound comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +39,62 @@ pub enum Say {
     None,
     /// One of the two speech samples that come with the program. Spelled `sample:1` and `sample:2`.
     Sample(Sample),
-    /// A sound file: WAV, FLAC, MP3, AAC (`.m4a`, `.aac`), Ogg Vorbis or Ogg Opus, of any rate and channels.
+    /// A sound file: WAV, FLAC, MP3, AAC (`.m4a`, `.aac`), Ogg Vorbis or Ogg Opus, of any rate and channels. Or several, one
+    /// after the other: a list (`.m3u`, `.m3u8`, `.pls`), or a folder.
     File(PathBuf),
+    /// Standard input. Spelled `-` for any format that files may have, else `s16le:-` or `f32le:-`.
+    Input(Input),
+    /// A station or another stream, by its `http:` address.
+    Stream(String),
+}
+
+/// What standard input carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A format that says itself what it is, and that can be read without going back.
+    Container,
+    /// Bare samples: 48 kHz, mono.
+    Raw(Samples),
+}
+
+/// What a source that is asked for the next 20 ms answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Here they are.
+    Frame,
+    /// They have not come yet: the voice is silent.
+    Nothing,
+    /// Nothing more comes.
+    End,
+}
+
+/// What happens to a source that goes on all the same. Its text is a sentence for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceNotice {
+    /// An entry of a list was passed over, and why.
+    Skipped(String),
+    /// The next file of a list, or the next title of a station.
+    Playing(String),
+    /// A stream has broken off, and is tried again.
+    Lost {
+        /// What was seen.
+        why: String,
+        /// After this time.
+        wait: Duration,
+    },
+    /// The stream at this address is heard again.
+    Back(String),
+}
+
+impl fmt::Display for SourceNotice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SourceNotice::Skipped(error) => write!(f, "left out: {error}"),
+            SourceNotice::Playing(title) => write!(f, "now playing: {title}"),
+            SourceNotice::Lost { why, wait } => write!(f, "{why}; it is tried again in {} s", wait.as_secs()),
+            SourceNotice::Back(url) => write!(f, "the stream {url} is back"),
+        }
+    }
 }
 
 impl FromStr for Say {
@@ -43,6 +108,10 @@ impl FromStr for Say {
             "none" => Say::None,
             "sample:1" => Say::Sample(Sample::One),
             "sample:2" => Say::Sample(Sample::Two),
+            "-" => Say::Input(Input::Container),
+            "s16le:-" => Say::Input(Input::Raw(Samples::S16le)),
+            "f32le:-" => Say::Input(Input::Raw(Samples::F32le)),
+            _ if is_url(text) => Say::Stream(text.to_owned()),
             _ => match text.strip_prefix("mic:") {
                 Some(name) => Say::Mic(Some(name.to_owned())),
                 None => Say::File(PathBuf::from(text)),
@@ -61,17 +130,29 @@ impl fmt::Display for Say {
             Say::Sample(Sample::One) => f.write_str("sample:1"),
             Say::Sample(Sample::Two) => f.write_str("sample:2"),
             Say::File(path) => write!(f, "{}", path.display()),
+            Say::Input(Input::Container) => f.write_str("-"),
+            Say::Input(Input::Raw(Samples::S16le)) => f.write_str("s16le:-"),
+            Say::Input(Input::Raw(Samples::F32le)) => f.write_str("f32le:-"),
+            Say::Stream(url) => f.write_str(url),
         }
     }
 }
 
 impl Say {
-    /// Checks a file by opening it and decoding its first frame; other sources need nothing checked before use.
+    /// Checks a file by opening it and decoding its first frame, a list by its first file that can be opened, and an address by
+    /// reading it; other sources can only be checked by using them.
     pub fn check(&self) -> Result<(), SourceError> {
         match self {
+            Say::File(path) if Playlist::is_one(path) => Playlist::open(path, false).map(|_| ()),
             Say::File(path) => FileSource::open(path).map(|_| ()),
-            Say::Mic(_) | Say::Tone | Say::None | Say::Sample(_) => Ok(()),
+            Say::Stream(url) => Stream::new(url).map(|_| ()),
+            Say::Mic(_) | Say::Tone | Say::None | Say::Sample(_) | Say::Input(_) => Ok(()),
         }
+    }
+
+    /// Whether it reads standard input, so that nothing else may.
+    pub fn takes_standard_input(&self) -> bool {
+        matches!(self, Say::Input(_))
     }
 }
 
@@ -89,8 +170,8 @@ pub enum SourceError {
         /// What the system said.
         error: io::Error,
     },
-    /// A directory or a device, not a file.
-    #[error("{} is not a regular file; name a sound file", .0.display())]
+    /// A device or a pipe, not a file.
+    #[error("{} is not a regular file; name a sound file, or use - to read standard input", .0.display())]
     NotAFile(PathBuf),
     /// The file has no bytes, or no sound in it.
     #[error("{} is empty; name a file with sound in it", .0.display())]
@@ -101,6 +182,33 @@ pub enum SourceError {
         /// The file.
         path: PathBuf,
         /// What the decoder said.
+        why: String,
+    },
+    /// A sample rate that no sound has.
+    #[error(
+        "{} has a sample rate of {rate_hz} Hz, and rates from 4000 to 384000 Hz can be used; convert it, as in `sox FILE -r 48000 NEW.wav`",
+        .path.display()
+    )]
+    Rate {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        rate_hz: u32,
+    },
+    /// A list of which nothing can be played.
+    #[error("nothing of the list {} can be said: {why}", .path.display())]
+    Playlist {
+        /// The list or folder.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A stream that cannot be reached or read.
+    #[error("the stream {url} cannot be heard: {why}")]
+    Stream {
+        /// Its address.
+        url: String,
+        /// What is wrong, and what to do.
         why: String,
     },
     /// Less than one frame of sound.

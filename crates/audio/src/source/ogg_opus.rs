@@ -2,17 +2,19 @@
 
 use std::io::BufReader;
 
-use ogg::PacketReader;
+use ogg::{Packet, PacketReader};
 use opus::MSDecoder;
 use symphonia::core::io::MediaSource;
 use treehouse_wire::units::SAMPLE_RATE_HZ;
 
-use super::file::{PcmReader, mix_down};
+use super::{downmix::Downmix, file::PcmReader};
 
 /// The longest Opus packet: 120 ms.
 const PACKET_SAMPLES_MAX: usize = 5_760;
 /// Channels of mapping families 0 and 1.
 const CHANNELS_MAX: u8 = 8;
+/// Headers of other streams beside the one that is read, at most.
+const PACKETS_BEFORE_TAGS_MAX: usize = 256;
 
 pub(super) struct OggOpus {
     packets: PacketReader<BufReader<Box<dyn MediaSource>>>,
@@ -24,6 +26,9 @@ pub(super) struct OggOpus {
     /// Samples decoded, the dropped ones among them.
     decoded: u64,
     interleaved: Vec<f32>,
+    downmix: Downmix,
+    /// The stream has ended; in a chained file another follows (RFC 7845 section 3).
+    ended: bool,
 }
 
 /// The identification header, RFC 7845 section 5.1.
@@ -64,12 +69,14 @@ impl OggOpus {
     pub(super) fn open(source: Box<dyn MediaSource>) -> Result<Self, String> {
         let mut packets = PacketReader::new(BufReader::new(source));
         let first = packets.read_packet_expected().map_err(|error| error.to_string())?;
-        let head = Head::parse(&first.data)?;
-        let mut decoder = MSDecoder::new(SAMPLE_RATE_HZ, head.streams, head.coupled, &head.mapping)
-            .map_err(|error| error.to_string())?;
-        decoder.set_gain(i32::from(head.gain_q8)).map_err(|error| error.to_string())?;
-        // The second packet holds comments.
-        packets.read_packet_expected().map_err(|error| error.to_string())?;
+        let (head, decoder) = begin(&first)?;
+        // The second packet of the stream holds comments; those of other streams beside it come between.
+        for _ in 0..PACKETS_BEFORE_TAGS_MAX {
+            let packet = packets.read_packet_expected().map_err(|error| error.to_string())?;
+            if packet.stream_serial() == first.stream_serial() {
+                break;
+            }
+        }
         let channels = usize::from(head.channels);
         Ok(OggOpus {
             packets,
@@ -79,8 +86,28 @@ impl OggOpus {
             pre_skip: u64::from(head.pre_skip),
             decoded: 0,
             interleaved: vec![0.0; PACKET_SAMPLES_MAX * channels],
+            downmix: Downmix::of_opus(head.channels),
+            ended: false,
         })
     }
+
+    /// The next stream of a chained file, as stations begin one with each song.
+    fn begin_next(&mut self, first: &Packet) -> Result<(), String> {
+        let (head, decoder) = begin(first)?;
+        (self.serial, self.decoder, self.channels) = (first.stream_serial(), decoder, usize::from(head.channels));
+        (self.pre_skip, self.decoded, self.ended) = (u64::from(head.pre_skip), 0, false);
+        self.interleaved.resize(PACKET_SAMPLES_MAX * self.channels, 0.0);
+        self.downmix = Downmix::of_opus(head.channels);
+        Ok(())
+    }
+}
+
+fn begin(first: &Packet) -> Result<(Head, MSDecoder), String> {
+    let head = Head::parse(&first.data)?;
+    let mut decoder =
+        MSDecoder::new(SAMPLE_RATE_HZ, head.streams, head.coupled, &head.mapping).map_err(|error| error.to_string())?;
+    decoder.set_gain(i32::from(head.gain_q8)).map_err(|error| error.to_string())?;
+    Ok((head, decoder))
 }
 
 impl PcmReader for OggOpus {
@@ -91,9 +118,13 @@ impl PcmReader for OggOpus {
     fn read(&mut self, mono: &mut Vec<f32>) -> Result<bool, String> {
         // A file that was cut off ends where it was cut.
         let Ok(Some(packet)) = self.packets.read_packet() else { return Ok(false) };
-        if packet.stream_serial() != self.serial {
+        if self.ended && packet.first_in_stream() && packet.data.starts_with(b"OpusHead") {
+            return self.begin_next(&packet).map(|()| true);
+        }
+        if packet.stream_serial() != self.serial || packet.data.starts_with(b"OpusTags") {
             return Ok(true);
         }
+        self.ended = packet.last_in_stream();
         // One that cannot be decoded is left out.
         let samples = self.decoder.decode_float(&packet.data, &mut self.interleaved, false).unwrap_or(0);
         // The granule position counts samples, the skipped ones too; on the last page it says where the sound ends.
@@ -102,7 +133,7 @@ impl PcmReader for OggOpus {
         let keep = end.saturating_sub(self.decoded).min(samples as u64) as usize;
         self.decoded += samples as u64;
         if let Some(kept) = self.interleaved.get(from * self.channels..keep.max(from) * self.channels) {
-            mix_down(kept, self.channels, mono);
+            self.downmix.apply(kept, mono);
         }
         Ok(true)
     }

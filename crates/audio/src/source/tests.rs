@@ -97,7 +97,8 @@ fn files_that_are_missing_empty_or_no_sound_are_each_said_so() {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     assert!(refused(&at("gone.wav")).starts_with("there is no file "));
-    assert!(refused(dir.path()).contains("is not a regular file"));
+    assert!(refused(Path::new("/dev/zero")).contains("is not a regular file"));
+    assert!(refused(dir.path()).contains("names no sound file"));
     fs::write(at("empty.wav"), b"").unwrap();
     assert!(refused(&at("empty.wav")).contains("is empty"));
     fs::write(at("text.mp3"), "This is a letter, not a recording. ".repeat(400)).unwrap();
@@ -111,7 +112,10 @@ fn files_that_are_missing_empty_or_no_sound_are_each_said_so() {
     write_wav(&at("none.wav"), 2, 44_100, 0.0, 440.0);
     assert!(refused(&at("none.wav")).contains("is empty"));
     write_wav(&at("slow.wav"), 1, 100, 9.0, 4.0);
-    assert!(refused(&at("slow.wav")).contains("rates from 4000"), "{}", refused(&at("slow.wav")));
+    let slow = refused(&at("slow.wav"));
+    assert!(slow.contains("100 Hz") && slow.contains("rates from 4000") && slow.contains("sox"), "{slow}");
+    write_wav(&at("1000.wav"), 1, 1_000, 3.0, 40.0);
+    assert!(refused(&at("1000.wav")).contains("a sample rate of 1000 Hz"));
 }
 
 #[test]
@@ -170,7 +174,20 @@ fn the_tone_is_half_a_second_on_and_half_off_without_a_click() {
 
 #[test]
 fn words_on_the_command_line_round_trip() {
-    for text in ["mic", "mic:mic_a.monitor", "tone", "none", "sample:1", "sample:2", "./talk.flac", "mic.wav"] {
+    for text in [
+        "mic",
+        "mic:mic_a.monitor",
+        "tone",
+        "none",
+        "sample:1",
+        "sample:2",
+        "./talk.flac",
+        "mic.wav",
+        "-",
+        "s16le:-",
+        "f32le:-",
+        "http://radio.example:8000/live",
+    ] {
         let say: Say = text.parse().unwrap();
         assert_eq!(say.to_string(), text);
     }
