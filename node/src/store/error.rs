@@ -69,9 +69,15 @@ impl StoreError {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown) => {
                 StoreError::Damaged { path }
             }
+            // It was opened for writing: that it cannot be written is a byte of its header, but where its folder is closed.
+            Some(ErrorCode::ReadOnly) if !is_of_folder(&source) => StoreError::Damaged { path },
             Some(_) => StoreError::Sql { path, source },
             // No error of the database: a row is there, and holds what no version writes.
             None => StoreError::Damaged { path },
         }
     }
+}
+
+fn is_of_folder(source: &rusqlite::Error) -> bool {
+    source.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_DIRECTORY)
 }

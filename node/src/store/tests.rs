@@ -117,7 +117,11 @@ fn a_damaged_file_is_refused_with_the_way_out() {
     let whole = fs::read(&path).expect("the file");
     let mut torn = whole.clone();
     torn[4096..].iter_mut().for_each(|byte| *byte ^= 0x5a);
-    for (what, bytes) in [("noise", b"no database at all ".repeat(500)), ("torn pages", torn)] {
+    // The version that a writer must know (the SQLite file format, 1.3.3).
+    let mut read_only = whole.clone();
+    read_only[18] = 9;
+    let noise = b"no database at all ".repeat(500);
+    for (what, bytes) in [("noise", noise), ("torn pages", torn), ("a header that forbids to write", read_only)] {
         fs::write(&path, bytes).expect("a file");
         let refused = Store::open(folder.path()).err().unwrap_or_else(|| panic!("{what} is no store"));
         assert!(matches!(refused, StoreError::Damaged { .. }), "{what}: {refused}");
