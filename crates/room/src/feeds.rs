@@ -174,8 +174,8 @@ impl Feed {
         self.heard.after(self.patience(is_restless))
     }
 
-    /// Something came by it; whether that ends a silence for which a feed is suspect where links are not restless.
-    fn hear(&mut self, now: Instant) -> bool {
+    /// Something came by it; how long it was silent, where it was to carry.
+    fn hear(&mut self, now: Instant) -> Option<Duration> {
         let silence = now.since(self.heard);
         let excess = silence.saturating_sub(TICK_SILENCE).min(PATIENCE_MAX);
         let excess_us = u32::try_from(excess.as_micros()).unwrap_or(u32::MAX);
@@ -185,7 +185,7 @@ impl Feed {
         }
         let goes_on = std::mem::replace(&mut self.was_heard, true);
         self.heard = now;
-        goes_on && self.purpose != Purpose::IdleStandby && silence > PATIENCE_MIN
+        (goes_on && self.purpose != Purpose::IdleStandby).then_some(silence)
     }
 
     /// A suspected silence has ended.
@@ -279,7 +279,7 @@ pub(crate) struct Feeds {
     /// Distinct packets in this measuring window, by whatever feed, and since when.
     distinct: u32,
     window_since: Instant,
-    /// Until when links are taken for restless.
+    /// Until when links are taken for restless; a single gap is kept here as well, as a time that has passed.
     restless_until: Instant,
 }
 
@@ -293,13 +293,23 @@ const MEASURED_MIN: u32 = 60;
 /// Links are restless for so long after a silence that a packet ended. Where a hop loses 2 % of packets, two in a row are lost by each
 /// feed every 150 s.
 const RESTLESS: Duration = Duration::from_secs(300);
+/// A packet that comes so long after the last one has overtaken one that was lost: they are 60 ms apart at most.
+const GAP: Duration = Duration::from_millis(100);
+/// Two gaps within this time make links restless before two packets in a row are lost. Where a hop loses 2 %, one is lost every 3 s.
+const GAPS_APART: Duration = Duration::from_secs(10);
 
 impl Feeds {
     /// A packet or a tick came from a peer; the feed that it is, if it is one. Where a tick ends a silence packets may have been kept back.
     pub(crate) fn hear(&mut self, from: &NodeId, brought: Brought, now: Instant) -> Option<&mut Feed> {
         let feed = self.all.iter_mut().find(|feed| feed.node() == *from)?;
-        if feed.hear(now) && brought == Brought::Packet {
-            self.restless_until = now.after(RESTLESS);
+        if let (Some(silence), Brought::Packet) = (feed.hear(now), brought) {
+            let was_until = self.restless_until;
+            let is_second_gap = was_until > Instant::ZERO && now.since(was_until) <= GAPS_APART;
+            if silence > PATIENCE_MIN || (silence > GAP && now >= was_until && is_second_gap) {
+                self.restless_until = now.after(RESTLESS);
+            } else if silence > GAP && now >= was_until {
+                self.restless_until = now;
+            }
         }
         Some(feed)
     }
