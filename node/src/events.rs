@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use treehouse_invite::StageMember;
 use treehouse_room::{Closing, Event as RoomEvent, JoinFailure, Offence, Suspicion};
-use treehouse_wire::{Address, NodeId, control::Refusal};
+use treehouse_wire::{Address, NodeId, control::Refusal, losses::Reckoned};
 
 use crate::peer::peer_id;
 
@@ -128,6 +128,20 @@ pub enum Event {
     Recording {
         /// It is.
         on: bool,
+    },
+    /// Who has a second feed.
+    Protection {
+        /// `off`, `relays` or `all`.
+        protection: String,
+    },
+    /// What listeners lost lately of this node's own voice, which is encoded accordingly.
+    Losses {
+        /// Listeners that said so.
+        listeners: u32,
+        /// What nine in ten of them lost at most, in per cent of the frames.
+        lost_percent: f32,
+        /// Several frames in a row.
+        bursts: bool,
     },
     /// Who feeds this node.
     Feeds {
@@ -280,6 +294,10 @@ pub fn from_room(event: &RoomEvent, after_ms: u64, address: impl Fn(&Address) ->
         RoomEvent::Stage(members) => Event::Stage { members: members.iter().map(OnStage::from).collect() },
         RoomEvent::Floor(speakers) => Event::Floor { peers: peers(speakers) },
         RoomEvent::Recording(on) => Event::Recording { on: *on },
+        RoomEvent::Protection(protection) => Event::Protection { protection: protection.to_string() },
+        RoomEvent::Losses(Reckoned { listeners, lost_permille, bursts }) => {
+            Event::Losses { listeners: *listeners, lost_percent: f32::from(*lost_permille) / 10.0, bursts: *bursts }
+        }
         RoomEvent::Feeds { parent, standby, depth } => {
             Event::Feeds { parent: parent.as_ref().map(peer_id), standby: standby.as_ref().map(peer_id), depth: *depth }
         }

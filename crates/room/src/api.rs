@@ -2,9 +2,10 @@
 
 use core::time::Duration;
 
-use treehouse_invite::{Banned, Policy, Role, StageMember};
+use treehouse_invite::{Banned, Policy, Protection, Role, StageMember};
 use treehouse_wire::{
-    Address, Bytes, CaptureTime, FrameNumber, Level, NodeId, RoomId, UnixSeconds, VoiceId, control::Refusal,
+    Address, Bytes, CaptureTime, FrameNumber, Level, Losses, NodeId, RoomId, UnixSeconds, VoiceId, control::Refusal,
+    losses::Reckoned,
 };
 
 use crate::time::Instant;
@@ -122,6 +123,13 @@ pub enum Command {
     Unban(Banned),
     /// Host: admit nobody any more by a chain that has the link with this id. Who is in stays.
     RevokeInvite([u8; 32]),
+    /// What was lost lately of a voice that is heard here: on its way up to the speaker, [`Event::Losses`].
+    ReportLosses {
+        /// Whose.
+        voice: VoiceId,
+        /// One listener's, as a rule; see [`Losses::of_one`].
+        losses: Losses,
+    },
     /// Leave; a host closes the room. [`Event::Closed`] follows once neighbours have been told.
     Leave,
 }
@@ -278,6 +286,10 @@ pub enum Event {
     Floor(Vec<NodeId>),
     /// The room's recording flag has changed.
     Recording(bool),
+    /// Who has a second feed has changed, or is known for the first time.
+    Protection(Protection),
+    /// What listeners lost lately of the own voice: it is to be encoded with as much redundancy as that takes.
+    Losses(Reckoned),
     /// This node's feeds have changed.
     Feeds {
         /// The parent, if there is one.

@@ -75,6 +75,7 @@ mod hush;
 mod keys;
 mod lead;
 mod links;
+mod losses;
 mod measure;
 mod media;
 mod member;

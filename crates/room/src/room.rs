@@ -20,6 +20,7 @@ use crate::{
     host::Acting,
     keys::Keys,
     links::Links,
+    losses::HeardLosses,
     measure::Measuring,
     member::{HeldCertificate, HostLink},
     place::Failed,
@@ -105,6 +106,8 @@ pub struct Room<S: Suite> {
     pub(crate) adopting: Option<Box<(NodeId, Adoption)>>,
     /// News from below that go up with the next message.
     pub(crate) reports_waiting: Vec<Report>,
+    /// What listeners lost of voices, while any says so.
+    pub(crate) losses: Option<Box<HeardLosses>>,
     pub(crate) voices: Voices<S>,
     /// Which voices go down the tree, while any do.
     pub(crate) choice: Option<Box<Choice>>,
@@ -203,6 +206,7 @@ impl<S: Suite> Room<S> {
             review_at: None,
             adopting: None,
             reports_waiting: Vec::new(),
+            losses: None,
             voices: Voices::default(),
             choice: None,
             ledger: None,
@@ -377,6 +381,7 @@ impl<S: Suite> Room<S> {
             Control::HandsWanted { count } => self.hands_wanted(from, count),
             Control::Page { path } => self.paged(from, &path),
             Control::Key { epoch, key } => self.key_came(from, epoch, key),
+            Control::Losses(losses) => self.losses_came(from, &losses),
         }
     }
 
@@ -432,6 +437,7 @@ impl<S: Suite> Room<S> {
             Command::Ban(who) => self.ban(who)?,
             Command::Unban(who) => self.unban(&who)?,
             Command::RevokeInvite(link) => self.revoke_invite(link)?,
+            Command::ReportLosses { voice, losses } => self.lost_here(voice, losses),
             Command::Leave => self.leave(),
         }
         Ok(())
@@ -480,6 +486,7 @@ impl<S: Suite> Room<S> {
         self.member_housekeeping();
         self.ping_feeds();
         self.send_reports();
+        self.send_losses();
     }
 
     /// After each input: what others are to be told because something changed.

@@ -204,12 +204,13 @@ impl<S: Suite> Room<S> {
         bans: Arc<Bans>,
     ) {
         let was_recording = self.state.head().is_some_and(|old| old.recording);
+        let was_protected = self.state.head().map(|old| old.protection);
         let stage_changed = stage != self.state.stage;
         // The host vouches for the list; the speakers' own signatures say that it did not make up their keys.
         if stage_changed && !stage.verify_claims(&self.suite, &self.room) {
             return;
         }
-        let recording = state.recording;
+        let (recording, protection) = (state.recording, state.protection);
         let bans_changed = bans != self.state.bans;
         self.state.stage = stage;
         self.state.bans = bans;
@@ -223,6 +224,9 @@ impl<S: Suite> Room<S> {
         }
         if was_recording != recording {
             self.event(Event::Recording(recording));
+        }
+        if was_protected != Some(protection) {
+            self.event(Event::Protection(protection));
         }
         if bans_changed && !self.expel_banned() {
             return;

@@ -14,6 +14,7 @@ use crate::{
         LINKS_MAX, NAME_BYTES_MAX, PATH_MAX, RECORDS_MAX, REPORTS_MAX, SIGNED_BYTES_MAX, SPARES_MAX,
         STATE_PART_BYTES_MAX, VOICES_MAX,
     },
+    losses::Losses,
     signed::{Signature, Signed},
     suite::RoomKey,
     units::{Epoch, FrameNumber, UnixSeconds},
@@ -515,6 +516,8 @@ pub enum Control {
         /// The key.
         key: RoomKey,
     },
+    /// What a member and those whom it feeds lost of voices, to whoever feeds it, or to the speaker where that is linked directly.
+    Losses(List<(VoiceId, Losses), VOICES_MAX>),
 }
 
 impl Control {

@@ -10,6 +10,7 @@
 //! * [`suite`]: what a room needs of cryptography, and the shipped Ed25519 / ChaCha20-Poly1305 suite.
 //! * [`packet`]: media packets of k signed, encrypted Opus frames.
 //! * [`control`]: the messages of the control substream.
+//! * [`losses`]: what listeners lost of a voice, as it goes up the tree.
 //! * [`limits`]: every bound, by name.
 //!
 //! The crate has no clock, no randomness, no task, no socket and no file. Nothing in it panics on input: a decoder
@@ -19,6 +20,7 @@ pub mod codec;
 pub mod control;
 pub mod ids;
 pub mod limits;
+pub mod losses;
 pub mod packet;
 pub mod signed;
 pub mod suite;
@@ -28,6 +30,7 @@ pub use bytes::Bytes;
 pub use codec::{Blob, DecodeError, List, Text, decode, encode};
 pub use control::{Address, Contact, Control, Lineage};
 pub use ids::{LinkTag, MediaKey, NodeId, NodeTag, RoomId, VoiceId};
+pub use losses::Losses;
 pub use packet::{FramesPerPacket, Header, Level, Packet, Voiced};
 pub use signed::{Domain, Signature, Signed};
 pub use suite::{RoomKey, RoomKeySeed, Shipped, Suite};

@@ -1,8 +1,8 @@
 //! Limits agree with each other: the largest value of each kind fits what carries it.
 
 use treehouse_wire::{
-    Address, Blob, Contact, Control, Epoch, FrameNumber, LinkTag, List, MediaKey, NodeId, NodeTag, RoomKey, Signature,
-    Text, UnixSeconds, VoiceId,
+    Address, Blob, Contact, Control, Epoch, FrameNumber, LinkTag, List, Losses, MediaKey, NodeId, NodeTag, RoomKey,
+    Signature, Text, UnixSeconds, VoiceId,
     control::{
         Admitted, Adoption, Decline, HubRow, Join, Name, Placement, Position, Positions, Profile, Purpose, Rank,
         Record, Report, Statement, Status, Subscribe, Tick,
@@ -132,6 +132,7 @@ fn largest() -> Vec<Control> {
         Control::State(statement()),
         Control::StatePart { digest: [0xff; 32], index: u8::MAX, of: u8::MAX, part: full(0xff) },
         Control::Key { epoch, key: RoomKey([0xff; 32]) },
+        Control::Losses(full((VoiceId([0xff; 8]), Losses([u32::MAX; 12])))),
         Control::StageContact(contact()),
         Control::Beacon(statement()),
         Control::Redirect { leaders: full(contact()), direct: true },

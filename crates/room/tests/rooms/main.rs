@@ -11,6 +11,7 @@ mod floor;
 mod hostile;
 mod hubs;
 mod hushed;
+mod losses;
 mod lossy;
 mod moderation;
 mod paging;

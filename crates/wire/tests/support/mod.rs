@@ -5,8 +5,8 @@
 pub mod files;
 
 use treehouse_wire::{
-    Address, Blob, Contact, Control, Epoch, FrameNumber, LinkTag, List, MediaKey, NodeId, NodeTag, RoomKey, Signature,
-    Text, UnixSeconds, VoiceId,
+    Address, Blob, Contact, Control, Epoch, FrameNumber, LinkTag, List, Losses, MediaKey, NodeId, NodeTag, RoomKey,
+    Signature, Text, UnixSeconds, VoiceId,
     control::{
         Admitted, Adoption, Decline, Farewell, HubRow, Join, Placement, Position, Profile, Purpose, Rank, Record,
         Refusal, Report, Statement, Status, Subscribe, Tick,
@@ -256,6 +256,13 @@ fn leading() -> Vec<(&'static str, Control)> {
         ("page", Control::Page { path: List::truncated([node(4).tag(), node(5).tag()]) }),
         ("page, arrived", Control::Page { path: List::default() }),
         ("key", Control::Key { epoch: Epoch { term: 2, number: 300 }, key: RoomKey([0x6b; 32]) }),
+        (
+            "losses",
+            Control::Losses(List::truncated([
+                (VoiceId([0x7a; 8]), Losses([300, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4])),
+                (VoiceId([0x7b; 8]), Losses::default()),
+            ])),
+        ),
         ("bye, removed", Control::Bye(Farewell::Removed)),
         ("refused, banned", Control::Refused(Refusal::Banned)),
         ("hub status", Control::HubStatus { members: 2500, spare: 300, hands: 2 }),

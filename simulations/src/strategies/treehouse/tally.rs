@@ -75,7 +75,7 @@ fn kind(message: &[u8]) -> &'static str {
         Ok(Control::Join(_) | Control::Resume { .. }) => "sent_join",
         Ok(Control::Admitted(_) | Control::Refused(_)) => "sent_admission",
         Ok(Control::Bye(_)) => "sent_bye",
-        Ok(Control::Hand { .. } | Control::StageContact(_)) => "sent_stage",
+        Ok(Control::Hand { .. } | Control::StageContact(_) | Control::Losses(_)) => "sent_stage",
         Ok(Control::Beacon(_)) => "sent_beacon",
         Ok(Control::Redirect { .. }) => "sent_redirect",
         Ok(

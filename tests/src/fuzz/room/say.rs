@@ -6,7 +6,7 @@
 use treehouse_invite::{Ban, Banned, Bans, Beacon, Carried, Protection, RoomState, Stage, StageMember, StateList};
 use treehouse_room::Cheap;
 use treehouse_wire::{
-    Blob, Contact, Control, Epoch, FrameNumber, List, NodeId, NodeTag, RoomKey, Signature, UnixSeconds,
+    Blob, Contact, Control, Epoch, FrameNumber, List, Losses, NodeId, NodeTag, RoomKey, Signature, UnixSeconds,
     control::{
         Admitted, Adoption, Decline, Farewell, HubRow, Join, Name, Placement, Position, Purpose, Rank, Record, Refusal,
         Report, Statement, Status, Subscribe, Tick,
@@ -183,8 +183,8 @@ fn report(cast: Cast, script: &mut Script<'_>) -> Report {
 
 /// A message of this number, as section 9 of the protocol counts them, from `from`.
 pub fn message(cast: Cast, from: u8, number: u8, script: &mut Script<'_>) -> Control {
-    match number % 36 {
-        0..=5 => entering(cast, from, number % 36, script),
+    match number % 37 {
+        0..=5 => entering(cast, from, number % 37, script),
         6 => Control::Refused(pick(REFUSALS, script)),
         number @ 7..=12 => placing(cast, number, script),
         number @ 13..=18 => feeding(cast, from, number, script),
@@ -335,6 +335,10 @@ fn leading(cast: Cast, number: u8, script: &mut Script<'_>) -> Control {
         32 => Control::LeaderGone(NodeId(Cast::node(anyone(script)).0)),
         33 => Control::HandsWanted { count: script.byte() },
         34 => Control::Page { path: some_of(script, tag) },
+        36 => Control::Losses(some_of(script, |script| {
+            let losses = Losses(std::array::from_fn(|_| script.number()));
+            (Cast::media_key(anyone(script)).voice(), losses)
+        })),
         _ => {
             let epoch = Epoch { term: 0, number: u32::from(script.byte() % 3) };
             Control::Key { epoch, key: if script.byte() & 1 == 1 { RoomKey([9; 32]) } else { cast.room_key() } }
