@@ -40,7 +40,7 @@ fn speech(sample: Sample) -> Vec<Bytes> {
     let (mut pcm, mut frames) = ([0.0; FRAME], Vec::new());
     while source.next_frame(&mut pcm).expect("a sample of the program's own") {
         if !treehouse_audio::level::is_silence(&pcm) {
-            frames.push(encoder.encode(&pcm).expect("a codec that works").1);
+            frames.extend(encoder.encode(&pcm).expect("a codec that works").1);
         }
     }
     frames

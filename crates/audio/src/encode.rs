@@ -1,25 +1,22 @@
-//! PCM to Opus (RFC 6716): 48 kHz mono, 20 ms frames, 32 kbit/s, with in-band forward error correction.
+//! PCM to Opus (RFC 6716): 48 kHz mono, frames of 20 ms, about 32 kbit/s, with redundancy that follows what is lost.
 
 use bytes::Bytes;
-use opus::{Application, Bitrate, Channels, Encoder, Signal};
+#[cfg(not(feature = "deep"))]
+use opus::Encoder;
+use opus::{Application, Bitrate, Channels, Signal};
 use treehouse_wire::{Level, limits::OPUS_FRAME_BYTES_MAX, units::SAMPLE_RATE_HZ};
 
+pub use crate::adapt::{Adaptation, EncoderSettings, LossReport, Sizes};
+#[cfg(feature = "deep")]
+use crate::deep::Encoder;
 use crate::{FRAME, level::level};
 
-/// Fullband speech at this rate scores 4.4 in PESQ wideband; half of it loses what is above 8 kHz.
-pub const BITRATE_BPS: i32 = 32_000;
-/// libopus adds the low-rate copy of the previous frame only when told to expect loss. From 5 % on nine of ten voiced
-/// frames carry one; at 10 % the copies are better and speech without loss scores 0.03 to 0.06 less in PESQ.
-pub const EXPECTED_LOSS_PERCENT: i32 = 5;
-/// Of 0 to 10: 9 costs 0.2 ms a frame against 0.16 ms at 5, which a speaker can spare.
-pub const COMPLEXITY: i32 = 9;
-
-/// The codec library refused: a fault of this build, not of the input.
+/// A library of sound refused: a fault of this build, not of the input.
 #[derive(Debug, thiserror::Error)]
-#[error("the Opus library failed in {function}: {what}; this is a fault of this program, please report it")]
+#[error("a library of sound failed in {function}: {what}; this is a fault of this program, please report it")]
 pub struct CodecError {
-    function: &'static str,
-    what: &'static str,
+    pub(crate) function: &'static str,
+    pub(crate) what: &'static str,
 }
 
 impl From<opus::Error> for CodecError {
@@ -31,37 +28,78 @@ impl From<opus::Error> for CodecError {
 /// Encodes one voice, frame after frame.
 pub struct VoiceEncoder {
     opus: Encoder,
+    settings: EncoderSettings,
 }
 
 impl VoiceEncoder {
-    /// An encoder for speech.
+    /// An encoder for speech, before anything is known of what gets lost, whose packets have the size that their content needs.
+    ///
+    /// # Errors
+    /// [`CodecError`] where the library of this build does not work.
     pub fn new() -> Result<Self, CodecError> {
         // Audio rather than VoIP: the latter's high-pass filter takes the chest out of a voice (PESQ 4.34 against 4.38).
         // Told that it is a voice and that packets get lost, libopus chooses the hybrid mode, which carries FEC, anyway.
         let mut opus = Encoder::new(SAMPLE_RATE_HZ, Channels::Mono, Application::Audio)?;
-        opus.set_bitrate(Bitrate::Bits(BITRATE_BPS))?;
         opus.set_signal(Signal::Voice)?;
-        opus.set_complexity(COMPLEXITY)?;
-        opus.set_inband_fec(true)?;
-        opus.set_packet_loss_perc(EXPECTED_LOSS_PERCENT)?;
-        Ok(VoiceEncoder { opus })
+        let settings = EncoderSettings { dtx: false, ..Adaptation::new(Sizes::Free).settings() };
+        let mut encoder = VoiceEncoder { opus, settings };
+        encoder.apply(settings)?;
+        Ok(encoder)
     }
 
     /// Makes all packets of one size, whatever is said: where they are encrypted their sizes would tell (White et al., "Phonotactic
     /// reconstruction of encrypted VoIP conversations", IEEE S&P 2011).
+    ///
+    /// # Errors
+    /// [`CodecError`] where the library of this build does not work.
     pub fn with_one_size(mut self) -> Result<Self, CodecError> {
-        self.opus.set_vbr(false)?;
+        self.adapt(Adaptation::new(Sizes::One).settings())?;
         Ok(self)
     }
 
-    /// Encodes one frame of 960 samples; returns its level and at most [`OPUS_FRAME_BYTES_MAX`] bytes.
-    pub fn encode(&mut self, pcm: &[f32; FRAME]) -> Result<(Level, Bytes), CodecError> {
+    /// Encodes from the next frame on as `settings` say; costs nothing where they are the ones in force.
+    ///
+    /// # Errors
+    /// [`CodecError`] where the library refuses a setting.
+    pub fn adapt(&mut self, settings: EncoderSettings) -> Result<(), CodecError> {
+        if settings != self.settings {
+            self.apply(settings)?;
+            self.settings = settings;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, settings: EncoderSettings) -> Result<(), CodecError> {
+        self.opus.set_bitrate(Bitrate::Bits(settings.bitrate_bps))?;
+        self.opus.set_complexity(settings.complexity)?;
+        self.opus.set_packet_loss_perc(settings.expected_loss_percent)?;
+        self.opus.set_inband_fec(settings.fec)?;
+        self.opus.set_dtx(settings.dtx)?;
+        self.opus.set_vbr(!settings.one_size)?;
+        #[cfg(feature = "deep")]
+        self.opus.set_dred_duration(settings.dred_ms / 10)?;
+        Ok(())
+    }
+
+    /// Encodes one frame of 960 samples; returns its level and at most [`OPUS_FRAME_BYTES_MAX`] bytes, or none where nobody
+    /// speaks and [`EncoderSettings::dtx`] says that this is not sent.
+    ///
+    /// # Errors
+    /// [`CodecError`] where the library of this build does not work.
+    pub fn encode(&mut self, pcm: &[f32; FRAME]) -> Result<(Level, Option<Bytes>), CodecError> {
         let mut out = [0; OPUS_FRAME_BYTES_MAX];
         let len = self.opus.encode_float(pcm, &mut out)?;
-        Ok((level(pcm), Bytes::copy_from_slice(out.get(..len).unwrap_or(&[]))))
+        // libopus makes packets of one or two bytes in a pause, and every 400 ms one with the noise of the room. Listeners fade
+        // to silence well before that, so the noise would be heard as a tick: none of them is sent.
+        let silent = self.settings.dtx && (len <= 2 || self.opus.get_in_dtx()?);
+        let packet = out.get(..len).filter(|_| !silent).map(Bytes::copy_from_slice);
+        Ok((level(pcm), packet))
     }
 
     /// How many samples the decoded sound lags the encoded, beyond whole frames.
+    ///
+    /// # Errors
+    /// [`CodecError`] where the library of this build does not work.
     pub fn lookahead_samples(&mut self) -> Result<usize, CodecError> {
         Ok(self.opus.get_lookahead()?.max(0) as usize)
     }

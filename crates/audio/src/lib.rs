@@ -25,7 +25,10 @@
 //! # Ok(()) }
 //! ```
 
+mod adapt;
 pub mod decode;
+#[cfg(feature = "deep")]
+mod deep;
 pub mod device;
 pub mod encode;
 pub mod engine;

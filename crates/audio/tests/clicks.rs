@@ -34,7 +34,7 @@ fn voice(hz: f32) -> (Vec<Bytes>, f32) {
     for frame in 0..200 {
         let pcm =
             std::array::from_fn(|i| PEAK * ((frame * FRAME + i) as f32 * hz * std::f32::consts::TAU / 48_000.0).sin());
-        let opus = encoder.encode(&pcm).unwrap().1;
+        let opus = encoder.encode(&pcm).unwrap().1.unwrap();
         let mut out = [0.0; FRAME];
         decoder.decode(&opus, &mut out);
         heard.extend(out);

@@ -3,7 +3,7 @@
 use treehouse_audio::{
     FRAME, Outcome, Sample,
     decode::{VoiceDecoder, has_fec},
-    encode::VoiceEncoder,
+    encode::{Adaptation, LossReport, Sizes, VoiceEncoder},
     level::level,
     source::FileSource,
 };
@@ -19,7 +19,7 @@ fn speech() -> Vec<[f32; FRAME]> {
 
 fn encoded(frames: &[[f32; FRAME]]) -> Vec<bytes::Bytes> {
     let mut encoder = VoiceEncoder::new().unwrap();
-    frames.iter().map(|pcm| encoder.encode(pcm).unwrap().1).collect()
+    frames.iter().map(|pcm| encoder.encode(pcm).unwrap().1.unwrap()).collect()
 }
 
 /// Correlation of what was heard with what was said, the codec's delay allowed for.
@@ -43,7 +43,7 @@ fn packets_of_one_size_say_nothing_by_it() {
     said.extend([[0.0; FRAME]; 50]);
     let mut encoder = VoiceEncoder::new().and_then(VoiceEncoder::with_one_size).unwrap();
     let sizes: std::collections::BTreeSet<usize> =
-        said.iter().map(|pcm| encoder.encode(pcm).unwrap().1.len()).collect();
+        said.iter().map(|pcm| encoder.encode(pcm).unwrap().1.unwrap().len()).collect();
     assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [80]);
     let variable: std::collections::BTreeSet<usize> = encoded(&said).iter().map(|packet| packet.len()).collect();
     assert!(variable.len() > 20, "otherwise they differ");
@@ -159,4 +159,99 @@ fn concealment_dies_away() {
         decoder.conceal(&mut pcm);
     }
     assert!(level(&pcm).minus_dbov() > 45, "{:?}", level(&pcm));
+}
+
+#[test]
+fn silence_is_not_sent_where_it_need_not_be_and_speech_is() {
+    let mut encoder = VoiceEncoder::new().unwrap();
+    encoder.adapt(Adaptation::new(Sizes::Free).settings()).unwrap();
+    let mut sent =
+        |frames: &[[f32; FRAME]]| frames.iter().map(|pcm| encoder.encode(pcm).unwrap().1.is_some()).collect::<Vec<_>>();
+    let speech = speech();
+    let loud: Vec<bool> = speech.iter().map(|pcm| level(pcm).minus_dbov() < 30).collect();
+    let spoken = sent(&speech);
+    assert!(loud.iter().zip(&spoken).all(|(loud, sent)| *sent || !loud), "what is said is sent");
+    let pause = sent(&[[0.0; FRAME]; 150]);
+    assert!(pause[50..].iter().all(|sent| !sent), "{pause:?}");
+    assert!(sent(&speech[20..60]).iter().filter(|sent| **sent).count() > 35, "and again after a pause");
+}
+
+#[test]
+fn closed_rooms_have_one_size_whatever_is_lost() {
+    let said = speech();
+    let mut encoder = VoiceEncoder::new().unwrap();
+    let mut adaptation = Adaptation::new(Sizes::One);
+    let mut sizes = std::collections::BTreeSet::new();
+    let reports = [(0.0, 0.0), (0.05, 1.0), (0.3, 1.2), (0.16, 4.0), (0.0, 0.0)];
+    for (frames, (loss, burst_frames)) in said.chunks(200).zip(reports) {
+        adaptation.report(LossReport { loss, burst_frames });
+        encoder.adapt(adaptation.settings()).unwrap();
+        sizes.extend(frames.iter().map(|pcm| encoder.encode(pcm).unwrap().1.map(|packet| packet.len())));
+    }
+    assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [Some(80)]);
+}
+
+#[cfg(feature = "deep")]
+#[test]
+fn a_burst_is_rebuilt_from_the_packet_after_it() {
+    let said = speech();
+    let mut encoder = VoiceEncoder::new().unwrap();
+    let lag = encoder.lookahead_samples().unwrap();
+    let mut adaptation = Adaptation::new(Sizes::One);
+    adaptation.report(LossReport { loss: 0.16, burst_frames: 4.0 });
+    encoder.adapt(adaptation.settings()).unwrap();
+    let packets: Vec<_> = said.iter().map(|pcm| encoder.encode(pcm).unwrap().1.unwrap()).collect();
+    // Of every twenty frames five in a row are lost.
+    let hear = |deep: bool| {
+        let mut decoder = VoiceDecoder::new().unwrap();
+        let mut rebuilt = 0;
+        let heard: Vec<[f32; FRAME]> = (0..packets.len() / 20 * 20)
+            .map(|n| {
+                let mut pcm = [0.0; FRAME];
+                let ahead = (15 - n % 20) as u32;
+                let outcome = match n % 20 {
+                    10..15 if deep => decoder.decode_dred(&packets[n + ahead as usize], ahead, &mut pcm),
+                    10..15 => decoder.conceal(&mut pcm),
+                    _ => decoder.decode(&packets[n], &mut pcm),
+                };
+                rebuilt += u32::from(outcome == Outcome::Dred);
+                pcm
+            })
+            .collect();
+        (heard, rebuilt)
+    };
+    let ((deep, rebuilt), (concealed, none)) = (hear(true), hear(false));
+    assert!(none == 0 && rebuilt as usize > packets.len() / 20 * 4, "{rebuilt} of {}", packets.len() / 4);
+    // What is rebuilt is as loud as what was said, where concealment has faded; its waveform is another.
+    let loudness = |heard: &[[f32; FRAME]]| -> f32 {
+        let pairs = said.concat().into_iter().zip(heard.concat().split_off(lag)).collect::<Vec<_>>();
+        let frames = pairs.chunks(FRAME).map(|frame| {
+            let [a, b] =
+                [0, 1].map(|i| frame.iter().map(|p| if i == 0 { p.0 * p.0 } else { p.1 * p.1 }).sum::<f32>().sqrt());
+            (a - b).abs()
+        });
+        frames.sum()
+    };
+    assert!(loudness(&deep) < 0.8 * loudness(&concealed), "{} {}", loudness(&deep), loudness(&concealed));
+}
+
+#[cfg(feature = "deep")]
+#[test]
+fn any_bytes_at_all_are_read_for_deep_redundancy_without_harm() {
+    let mut decoder = VoiceDecoder::new().unwrap();
+    let mut state = 7u32;
+    let mut random = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as u8
+    };
+    for n in 0..3_000u32 {
+        let mut packet: Vec<u8> = (0..usize::from(random()) + 2).map(|_| random()).collect();
+        // Mostly packets of code 3 with padding, where an extension may be; of one frame, 20 ms long.
+        if n % 4 != 0 {
+            (packet[0], packet[1]) = (0x7B, 0x41);
+        }
+        let mut pcm = [f32::NAN; FRAME];
+        decoder.decode_dred(&packet, n % 60, &mut pcm);
+        assert!(pcm.iter().all(|s| s.is_finite()));
+    }
 }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use treehouse_audio::{
     Outcome,
-    jitter::{FRAMES_HELD_MAX, Inserted, JitterBuffer, JitterConfig, JitterCounts, Step},
+    encode::LossReport,
+    jitter::{FRAMES_HELD_MAX, Inserted, JitterBuffer, JitterConfig, JitterCounts, Listener, Step},
 };
 use treehouse_wire::FrameNumber;
 
@@ -66,6 +67,8 @@ struct Heard {
     started: u32,
     stopped_ms: Vec<u64>,
     skipped: u32,
+    /// Times that a frame was missing, its successor too, and a later one there.
+    later: u32,
     counts: JitterCounts,
 }
 
@@ -97,7 +100,18 @@ impl Heard {
                 assert_eq!(next, frame(number.0 + 1), "a frame is rebuilt from its successor");
                 self.play(number, Outcome::Fec, due_ms);
             }
-            Step::Conceal { number } => self.play(number, Outcome::Concealed, due_ms),
+            Step::Conceal { number, later } => {
+                if let Some(later) = later {
+                    assert_eq!(
+                        later.frame,
+                        frame(number.0 + later.ahead),
+                        "it may be rebuilt from the next that has come"
+                    );
+                    assert!(later.ahead >= 2);
+                    self.later += 1;
+                }
+                self.play(number, Outcome::Concealed, due_ms);
+            }
             Step::Cover { number } => {
                 self.play(number, Outcome::Concealed, due_ms);
                 return false;
@@ -195,7 +209,70 @@ fn a_lost_frame_is_rebuilt_from_its_successor_and_two_lost_ones_are_not_both() {
     let heard = Network::lossy(0..300, |n| (!lost(n)).then_some(5)).listen(floor_ms(40), 6_200);
     let outcome = |n: u32| heard.outcomes.get(&n).unwrap().0;
     assert_eq!((outcome(100), outcome(200), outcome(201)), (Outcome::Fec, Outcome::Concealed, Outcome::Fec));
+    assert_eq!(heard.later, 1);
     assert_eq!(heard.count(Outcome::Decoded), 297);
+}
+
+/// What a listener counts of frames of which some are lost, some said nothing.
+fn counted(lost: impl Fn(u32) -> bool, said_nothing: impl Fn(u32) -> bool) -> JitterCounts {
+    let packet = |n: u32| Bytes::copy_from_slice(&[0x78, if said_nothing(n) { 0 } else { 0x80 }, 0, 0]);
+    let mut buffer = JitterBuffer::new(floor_ms(40));
+    for tick in 0..610u32 {
+        if tick < 600 && !lost(tick) {
+            buffer.insert(ms(u64::from(tick) * 20), FrameNumber(tick), packet(tick));
+        }
+        for _ in 0..=FRAMES_HELD_MAX {
+            if !matches!(buffer.pull(ms(u64::from(tick) * 20 + 7)), Step::Cover { .. } | Step::Start { .. }) {
+                break;
+            }
+        }
+    }
+    buffer.counts()
+}
+
+#[test]
+fn what_was_lost_is_counted_with_its_bursts_and_a_pause_is_no_loss() {
+    // Two alone, one burst of three, a pause of four seconds, one of 220 ms, and a burst of ten.
+    let lost = |n: u32| matches!(n, 100 | 120 | 150..=152 | 200..=399 | 450..=460 | 500..=509);
+    let counts = counted(lost, |_| false);
+    assert_eq!((counts.lost, counts.bursts), (2 + 3 + 10, 2 + 1 + 1));
+    let report = LossReport::between(&JitterCounts::default(), &counts);
+    assert!((report.burst_frames - 3.75).abs() < 0.01 && (report.loss - 15.0 / 394.0).abs() < 0.002, "{report:?}");
+    assert_eq!(LossReport::between(&counts, &counts), LossReport { loss: 0.0, burst_frames: 0.0 });
+    let paused = counted(lost, |n| (90..100).contains(&n));
+    assert_eq!((paused.lost, paused.bursts), (1 + 3 + 10, 1 + 1 + 1), "after a pause a missing frame was never sent");
+}
+
+#[test]
+fn on_stage_a_bad_network_does_not_take_the_target_beyond_60_ms() {
+    let heard = Network::delayed(0..3_000, |n| 5 + noise(n) % 150).listen(JitterConfig::of(Listener::Stage), 60_100);
+    let delays = heard.delays_ms();
+    assert!(percentile(delays.clone(), 50) <= 5 + 60 + 30, "{}", percentile(delays, 50));
+}
+
+#[test]
+fn a_stall_that_ends_with_a_second_of_frames_at_once_does_not_look_like_jitter() {
+    let stalled = |n: u32| if (400..450).contains(&n) { 5 + u64::from(450 - n) * 20 } else { 5 };
+    let mut buffer = JitterBuffer::new(floor_ms(40));
+    for n in 0..460 {
+        buffer.insert(ms((u64::from(n) + 1) * 20 + stalled(n)), FrameNumber(n), frame(n));
+    }
+    assert_eq!(buffer.target(ms(9_300)), ms(40));
+}
+
+#[test]
+fn a_missing_frame_that_a_later_packet_rebuilds_is_waited_for() {
+    // A packet of the hybrid mode that carries a copy of the frame before it.
+    let with_copy = Bytes::from_static(&[0x78, 0x40, 0, 0]);
+    let target = |packet: &Bytes| {
+        let mut buffer = JitterBuffer::new(floor_ms(20));
+        for n in (0..1_000u32).filter(|n| n % 10 != 3) {
+            buffer.insert(ms((u64::from(n) + 1) * 20), FrameNumber(n), packet.clone());
+        }
+        buffer.target(ms(20_000))
+    };
+    assert_eq!(target(&Bytes::from_static(&[0x78, 0, 0, 0])), ms(20), "nothing to wait for");
+    assert_eq!(target(&with_copy), ms(25));
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn opus_bytes(blocks: &[Block], channels: u16) -> Vec<u8> {
 
 fn encoded(frames: usize) -> Vec<bytes::Bytes> {
     let mut encoder = VoiceEncoder::new().unwrap();
-    speech(frames).iter().map(|block| encoder.encode(&block.left).unwrap().1).collect()
+    speech(frames).iter().map(|block| encoder.encode(&block.left).unwrap().1.unwrap()).collect()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use treehouse_audio::{CapturedFrame, Say};
+use treehouse_audio::{CapturedFrame, Say, encode::LossReport};
 use treehouse_invite::{Policy, Role, StageMember};
 use treehouse_net::{Captured, Handle, address_text};
 use treehouse_room::{Command, Event as RoomEvent, JoinFailure, RoomError};
@@ -93,6 +93,7 @@ impl Session {
             self.outlet.event(Event::Speaking { peer: peer_id(&node), on: false });
         }
         self.outlet.refresh(now);
+        self.hearing.tell(&self.ears);
         if looks.is_multiple_of(STATS_EVERY) {
             let stats = self.stats();
             self.outlet.event(Event::Stats(stats));
@@ -132,7 +133,17 @@ impl Session {
                 self.roles.remove(peer);
             }
             RoomEvent::Hand { peer, raised: true, .. } => self.on_hand(*peer).await,
-            RoomEvent::Stage(members) => self.on_stage(members).await,
+            RoomEvent::Stage(members) => {
+                self.hearing.on_stage = members.iter().any(|member| member.node == self.node);
+                self.on_stage(members).await;
+            }
+            RoomEvent::Protection(protection) => self.hearing.protection = *protection,
+            RoomEvent::Feeds { depth, .. } => self.hearing.depth = *depth,
+            RoomEvent::Losses(reckoned) => {
+                if let Some(voice) = &self.voice {
+                    voice.report_loss(LossReport::of(*reckoned));
+                }
+            }
             _ => {}
         }
         None
@@ -221,6 +232,7 @@ impl Session {
                 self.outlet.event(Event::FirstAudio { after_ms });
             }
             Told::Unheard => {}
+            Told::Lost(voice, losses) => self.command(Command::ReportLosses { voice, losses }).await,
             Told::Notice(notice) => self.outlet.event(Event::Sound { notice }),
             Told::VoiceOver => {
                 self.outlet.event(Event::Sound { notice: "you have said all that you had to say".to_owned() });

@@ -7,6 +7,7 @@
 //! Three kinds of thread meet here, and none waits for another: the driver's task, the sound threads, and this session's.
 
 mod follow;
+mod hearing;
 mod outlet;
 mod setup;
 mod sound;
@@ -34,6 +35,7 @@ use crate::{
     peer::peer_id,
     store::StoreLedger,
 };
+use hearing::Hearing;
 use outlet::Outlet;
 pub use setup::Setup;
 use sound::{Ears, TOLD_MAX, Taps, Told};
@@ -62,6 +64,7 @@ pub struct Session {
     outlet: Outlet,
     stops: Stops,
     ears: Ears,
+    hearing: Hearing,
     voice: Option<Capture>,
     taps: Taps,
     told: mpsc::Receiver<Told>,
@@ -117,6 +120,7 @@ impl Session {
             outlet,
             stops,
             ears,
+            hearing: Hearing::of(part),
             voice: None,
             taps,
             told,

@@ -10,11 +10,11 @@ use std::{
 
 use tokio::{sync::mpsc, task::spawn_blocking};
 use treehouse_audio::{
-    Capture, CaptureEvent, CaptureOptions, CapturedFrame, DeviceReport, Direction, Hear, MixOptions, Outcome, Playback,
-    PlaybackEvent, PlaybackOptions, Say, SinkError, SourceError, VoiceFrame,
+    Capture, CaptureEvent, CaptureOptions, CapturedFrame, DeviceReport, Direction, Hear, JitterConfig, MixOptions,
+    Outcome, Playback, PlaybackEvent, PlaybackOptions, Say, SinkError, SourceError, VoiceFrame,
 };
 use treehouse_room::PlayFrame;
-use treehouse_wire::{Level, NodeId, VoiceId};
+use treehouse_wire::{Level, Losses, NodeId, VoiceId};
 
 use super::{setup::sink_failure, speaking::Meter};
 use crate::{
@@ -43,6 +43,8 @@ pub enum Told {
     VoiceOver,
     /// Whoever read the sound from standard output reads no more.
     Unheard,
+    /// What was lost of a voice, for its speaker.
+    Lost(VoiceId, Losses),
 }
 
 /// Where frames are logged and events told, for every part that has sound.
@@ -112,6 +114,13 @@ impl Ears {
         Player { playback, verified, taps, meter: Meter::default() }
     }
 
+    /// Delays voices so from now on; false where nothing is heard, or not yet.
+    pub fn set_jitter(&self, config: JitterConfig) -> bool {
+        let playback = self.playback.get();
+        playback.into_iter().for_each(|playback| playback.set_jitter(config));
+        playback.is_some()
+    }
+
     /// Distinct frames that were verified and opened.
     pub fn frames_verified(&self) -> u64 {
         self.verified.load(Ordering::Relaxed)
@@ -155,7 +164,7 @@ fn start_playback(hear: Hear, mix: MixOptions, taps: Taps) -> Result<Playback, S
         PlaybackEvent::Played { voice, number, outcome, left_mixer_at } => {
             let outcome = match outcome {
                 Outcome::Decoded => framelog::Outcome::Decoded,
-                Outcome::Fec => framelog::Outcome::Fec,
+                Outcome::Fec | Outcome::Dred => framelog::Outcome::Fec,
                 Outcome::Concealed => framelog::Outcome::Concealed,
             };
             let at_ns = taps.clock.ns(left_mixer_at);
@@ -167,6 +176,10 @@ fn start_playback(hear: Hear, mix: MixOptions, taps: Taps) -> Result<Playback, S
         PlaybackEvent::Device(report) => taps.tell(Told::Notice(device_notice(&report))),
         PlaybackEvent::SinkFailed(error) => taps.tell(Told::Notice(format!("the recording has stopped: {error}"))),
         PlaybackEvent::SinkClosed => taps.tell(Told::Unheard),
+        PlaybackEvent::Lost { voice, loss } => {
+            let permille = (loss.loss * 1000.0).round() as u16;
+            taps.tell(Told::Lost(voice, Losses::of_one(permille, loss.wants_deep())));
+        }
         PlaybackEvent::VoiceStarted { .. } | PlaybackEvent::VoiceStopped { .. } => {}
     })
 }
@@ -185,7 +198,8 @@ pub async fn start_voice(
 ) -> Result<Capture, SourceError> {
     let mut meter = Meter::default();
     // The samples that come with the program go on for as long as the session does; a file is said once.
-    let options = CaptureOptions { looped: repeated || matches!(say, Say::Sample(_)), muted: false, one_size };
+    let options =
+        CaptureOptions { looped: repeated || matches!(say, Say::Sample(_)), muted: false, one_size, dtx: !one_size };
     let deliver = move |event| match event {
         CaptureEvent::Frame(frame) => {
             let at_ns = taps.clock.ns(frame.captured_at + FRAME);

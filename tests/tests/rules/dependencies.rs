@@ -30,10 +30,11 @@ const MAY_DEPEND: &[(&str, &[&str])] = &[
 /// Packages that nothing depends on, so that they may use every crate.
 const MAY_DEPEND_ON_ALL: [&str; 3] = ["treehouse-examples", "treehouse-reality", "treehouse-tests"];
 /// Outside crates that one crate alone may depend on.
-const RESERVED: [(&str, &str); 4] = [
+const RESERVED: [(&str, &str); 5] = [
     ("libp2p", "treehouse-net"),
     ("cpal", "treehouse-audio"),
     ("opus", "treehouse-audio"),
+    ("opusic-sys", "treehouse-audio"),
     ("symphonia", "treehouse-audio"),
 ];
 

@@ -17,7 +17,8 @@ const FILE_LINES_MAX: usize = 700;
 /// Longest function, in lines.
 const FUNCTION_LINES_MAX: usize = 70;
 /// Files that may say `unsafe`, each with its reason.
-const UNSAFE_EXCEPTIONS: &[(&str, &str)] = &[];
+const UNSAFE_EXCEPTIONS: &[(&str, &str)] =
+    &[("crates/audio/src/deep.rs", "libopus's deep models are reached by its C interface alone; behind a feature")];
 
 fn unbounded_channels(source: &Source) -> Vec<String> {
     let mut findings: Vec<String> = source

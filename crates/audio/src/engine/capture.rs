@@ -17,11 +17,15 @@ use treehouse_wire::{
     units::{FRAME_SAMPLES, SAMPLE_RATE_HZ},
 };
 
-use super::{TICK, ticks};
+use super::{
+    TICK,
+    encoded::{EncodedVoice, Lost},
+    ticks,
+};
 use crate::{
     FRAME,
     device::{Connected, Device, DeviceError, DeviceReport, Direction, FromDevice},
-    encode::VoiceEncoder,
+    encode::LossReport,
     jitter::samples_duration,
     resample::Resampler,
     source::{Next, Say, SourceError, SourceNotice, TimedSource},
@@ -69,11 +73,14 @@ pub struct CaptureOptions {
     pub muted: bool,
     /// All packets have one size, so that theirs tells nothing of what is said.
     pub one_size: bool,
+    /// Frames in which nobody speaks are not delivered, their numbers are passed over; not with `one_size`.
+    pub dtx: bool,
 }
 
 /// A source being captured. Dropping it stops it.
 pub struct Capture {
     muted: Arc<AtomicBool>,
+    lost: Lost,
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -90,29 +97,34 @@ impl Capture {
         mut deliver: impl FnMut(CaptureEvent) + Send + 'static,
     ) -> Result<Self, SourceError> {
         let muted = Arc::new(AtomicBool::new(options.muted));
+        let lost = Lost::default();
         let Some(feed) = Feed::open(say, options.looped)? else {
-            return Ok(Capture { muted, stop: None, thread: None });
+            return Ok(Capture { muted, lost, stop: None, thread: None });
         };
-        let encoder = VoiceEncoder::new()?;
-        let encoder = if options.one_size { encoder.with_one_size()? } else { encoder };
+        let voice = EncodedVoice::new(options.one_size, options.dtx, lost.clone())?;
         let (stop, stop_rx) = sync_channel(1);
         let flag = muted.clone();
         let thread = thread::Builder::new()
             .name("treehouse-capture".into())
             .spawn(move || {
-                let session = Session { began: Instant::now(), next: 0, encoder, muted: flag, stop: stop_rx };
+                let session = Session { began: Instant::now(), next: 0, voice, muted: flag, stop: stop_rx };
                 match feed {
                     Feed::Timed(source) => session.run_timed(source, &mut deliver),
                     Feed::Mic(mic) => session.run_mic(*mic, &mut deliver),
                 }
             })
             .map_err(SourceError::Thread)?;
-        Ok(Capture { muted, stop: Some(stop), thread: Some(thread) })
+        Ok(Capture { muted, lost, stop: Some(stop), thread: Some(thread) })
     }
 
     /// While muted, time and numbers go on but no frame is delivered.
     pub fn set_muted(&self, muted: bool) {
         self.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// What listeners lost lately: the voice is encoded with as much redundancy as that needs, from the next frame on.
+    pub fn report_loss(&self, report: LossReport) {
+        self.lost.put(report);
     }
 
     /// Stops; no `deliver` call is under way or follows when this returns.
@@ -149,7 +161,7 @@ impl Feed {
 struct Session {
     began: Instant,
     next: u64,
-    encoder: VoiceEncoder,
+    voice: EncodedVoice,
     muted: Arc<AtomicBool>,
     stop: Receiver<()>,
 }
@@ -215,8 +227,9 @@ impl Session {
         if self.muted.load(Ordering::Relaxed) {
             return true;
         }
-        match self.encoder.encode(pcm) {
-            Ok((level, opus)) => {
+        match self.voice.encode(pcm) {
+            Ok((_, None)) => true,
+            Ok((level, Some(opus))) => {
                 let captured = CaptureTime(u64::from(number) * u64::from(FRAME_SAMPLES));
                 let number = FrameNumber(number);
                 deliver(CaptureEvent::Frame(CapturedFrame { number, captured, captured_at, level, opus }));

@@ -11,10 +11,13 @@ use treehouse_wire::{FrameNumber, VoiceId};
 use super::voice::{Voice, VoiceReport};
 use crate::{
     FRAME,
-    encode::CodecError,
+    encode::{CodecError, LossReport},
     jitter::{JitterConfig, JitterCounts},
     mix::{Block, MIX_VOICES_MAX, Mixer, Place, REMEMBERED_MAX, Seats, Strip, Volume},
 };
+
+/// Less than a second of a voice says nothing of what is lost of it.
+const LOSSES_FRAMES_MIN: u64 = 50;
 
 /// How voices are mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,8 @@ struct Channel {
     id: VoiceId,
     voice: Voice,
     strip: Strip,
+    /// Its counts when [`Desk::losses`] last told of it.
+    told: JitterCounts,
 }
 
 /// Jitter buffers, decoders and the mixer of one listener.
@@ -98,7 +103,7 @@ impl Desk {
         let mut voice = Voice::new(self.jitter)?;
         voice.insert(arrived, number, opus);
         let strip = Strip::new(self.options.even_loudness, self.choice(id).volume, self.place(id));
-        self.channels.push(Channel { id, voice, strip });
+        self.channels.push(Channel { id, voice, strip, told: JitterCounts::default() });
         Ok(())
     }
 
@@ -154,7 +159,7 @@ impl Desk {
         report: &mut impl FnMut(VoiceId, VoiceReport),
     ) {
         let mut pcm = [0.0; FRAME];
-        for Channel { id, voice, strip } in &mut self.channels {
+        for Channel { id, voice, strip, .. } in &mut self.channels {
             if voice.tick(now, &mut pcm, &mut |what| report(*id, what)) {
                 strip.add(&pcm, self.mixer.block());
             } else if strip.has_tail() {
@@ -162,6 +167,25 @@ impl Desk {
             }
         }
         self.mixer.finish(out);
+    }
+
+    /// Delays voices so from now on, those that are heard and those that come.
+    pub fn set_jitter(&mut self, jitter: JitterConfig) {
+        self.jitter = jitter;
+        self.channels.iter_mut().for_each(|channel| channel.voice.set_jitter(jitter));
+    }
+
+    /// What was lost of each voice since this was last asked, where enough of it came to say.
+    pub fn losses(&mut self) -> Vec<(VoiceId, LossReport)> {
+        let mut losses = Vec::new();
+        for Channel { id, voice, told, .. } in &mut self.channels {
+            let counts = voice.counts();
+            if counts.decoded + counts.lost >= told.decoded + told.lost + LOSSES_FRAMES_MIN {
+                losses.push((*id, LossReport::between(told, &counts)));
+                *told = counts;
+            }
+        }
+        losses
     }
 
     /// What became of all frames, those of forgotten voices too.
@@ -218,4 +242,6 @@ fn add(total: &mut JitterCounts, voice: JitterCounts) {
     total.duplicate += voice.duplicate;
     total.refused += voice.refused;
     total.held += voice.held;
+    total.lost += voice.lost;
+    total.bursts += voice.bursts;
 }

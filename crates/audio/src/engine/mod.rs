@@ -6,6 +6,8 @@
 
 mod capture;
 mod desk;
+mod drift;
+mod encoded;
 mod playback;
 mod speakers;
 mod voice;
@@ -18,6 +20,7 @@ pub use self::{
     capture::{Capture, CaptureEvent, CaptureOptions, CapturedFrame},
     desk::{Desk, MixOptions},
     playback::{INBOX_MAX, Playback, PlaybackEvent, PlaybackOptions, PlaybackTotals, VoiceFrame},
+    voice::{Voice, VoiceReport},
 };
 
 /// The length of a frame and of a tick.

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     decode::{Outcome, VoiceDecoder},
     device::DeviceReport,
+    encode::LossReport,
     jitter::{JitterConfig, JitterCounts},
     mix::{Block, Place, Volume},
     sink::{Hear, SinkError},
@@ -31,6 +32,9 @@ pub const INBOX_MAX: usize = 1_200;
 const CATCH_UP_MAX: Duration = Duration::from_millis(600);
 /// After waking two ticks late or more, others did too: this lets them bring what has arrived meanwhile.
 const LET_OTHERS: Duration = Duration::from_millis(2);
+
+/// Ticks after which it is told what was lost: five seconds.
+const LOSSES_EVERY: u32 = 250;
 
 /// A frame to be heard, verified and opened.
 #[derive(Clone, Debug)]
@@ -88,6 +92,13 @@ pub enum PlaybackEvent {
         /// When.
         at: Instant,
     },
+    /// What was lost of a voice in the last five seconds that something was heard: its speaker is to know.
+    Lost {
+        /// Whose.
+        voice: VoiceId,
+        /// How much, before redundancy.
+        loss: LossReport,
+    },
     /// The speakers opened or were lost.
     Device(DeviceReport),
     /// The file cannot be written any more; playback goes on unheard.
@@ -141,6 +152,7 @@ enum Message {
     Remove(VoiceId),
     Volume(VoiceId, Volume),
     Place(VoiceId, Place),
+    Jitter(JitterConfig),
 }
 
 impl Inbox {
@@ -209,6 +221,11 @@ impl Playback {
         self.inbox.send(Message::Place(voice, place));
     }
 
+    /// Delays voices so from now on, those that are heard and those that come.
+    pub fn set_jitter(&self, config: JitterConfig) {
+        self.inbox.send(Message::Jitter(config));
+    }
+
     /// Stops, closes the sink and returns what the session came to; no `report` call follows.
     pub fn stop(mut self) -> PlaybackTotals {
         self.join()
@@ -244,6 +261,8 @@ struct Player<F> {
     /// What the voices did during a tick, reported once it has left the mixer.
     reports: Vec<(VoiceId, VoiceReport)>,
     totals: PlaybackTotals,
+    /// Ticks since it was told what was lost.
+    untold_ticks: u32,
 }
 
 impl<F: FnMut(PlaybackEvent)> Player<F> {
@@ -258,6 +277,7 @@ impl<F: FnMut(PlaybackEvent)> Player<F> {
             due: now + TICK,
             reports: Vec::new(),
             totals: PlaybackTotals::default(),
+            untold_ticks: 0,
         }
     }
 
@@ -319,6 +339,7 @@ impl<F: FnMut(PlaybackEvent)> Player<F> {
                 Message::Remove(id) => self.desk.remove(id),
                 Message::Volume(id, volume) => self.desk.set_volume(id, volume),
                 Message::Place(id, place) => self.desk.set_place(id, place),
+                Message::Jitter(config) => self.desk.set_jitter(config),
             }
         }
         self.desk.tidy();
@@ -347,6 +368,13 @@ impl<F: FnMut(PlaybackEvent)> Player<F> {
             earlier_us => self.due -= Duration::from_micros(earlier_us.unsigned_abs()),
         }
         self.pass_reports_on(left_mixer_at);
+        self.untold_ticks += 1;
+        if self.untold_ticks >= LOSSES_EVERY {
+            self.untold_ticks = 0;
+            for (voice, loss) in self.desk.losses() {
+                (self.report)(PlaybackEvent::Lost { voice, loss });
+            }
+        }
     }
 
     fn pass_on(&mut self, report: OutputReport) {

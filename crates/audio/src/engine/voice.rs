@@ -1,14 +1,17 @@
 //! One voice on its way to the mixer: jitter buffer, decoder, and a short store of decoded sound whose length is moved
-//! by stretching, so that the delay can change while the voice plays.
+//! by stretching, so that the delay can change while the voice plays, and by resampling, so that clocks may drift apart.
+//!
+//! It is pure, like its buffer: the caller says what time it is, and takes 20 ms a tick. [`Playback`](super::Playback) does so in real time,
+//! tests and measurements in no time.
 
 use std::time::Duration;
 
 use treehouse_wire::{FrameNumber, units::SAMPLE_RATE_HZ};
 
-use super::TICK;
+use super::{TICK, drift::Drift};
 use crate::{
     FRAME,
-    decode::{Outcome, VoiceDecoder},
+    decode::{CONCEALED_AUDIBLE, Outcome, VoiceDecoder},
     encode::CodecError,
     jitter::{JitterBuffer, JitterConfig, JitterCounts, Step, samples_duration},
     level::is_silence,
@@ -16,30 +19,54 @@ use crate::{
     stretch,
 };
 
-/// A delay this much above its target is taken out. More than a tick, which is how exactly a start can hit the target.
-const SURPLUS_US: i64 = 30_000;
+/// Where a start puts the delay on average, above its target, and where it is held against drift: half a tick.
+const AIM_US: i64 = FRAME_US / 2;
+const FRAME_US: i64 = TICK.as_micros() as i64;
+/// The target is known no better than this.
+const MARGIN_US: i64 = 3_000;
+/// Where the delay is above its target by more than this, what is decoded ahead is more than drift asks for.
+const AHEAD_SLACK_US: i64 = 19_000;
+/// Silence before a start, in samples: 1 ms. The resampler keeps a few samples back, and without something in store a second frame would have
+/// to be there at the first tick to make up for them.
+const HEAD_START: usize = 48;
+/// In speech each cut costs: one of 10 ms in each sentence takes 0.5 to 1.4 off its PESQ, moving the rate by 0.2 % all the time 0.04. So
+/// a surplus is left to the rate up to here.
+const SPEECH_SURPLUS_US: i64 = 60_000;
 /// A surplus above this is taken out even where the cut will be heard.
 const URGENT_US: i64 = 120_000;
-/// A delay this much below its target is filled up.
-const DEFICIT_US: i64 = -10_000;
+/// A delay this much below its target is filled up in speech too.
+const SPEECH_DEFICIT_US: i64 = -60_000;
 /// Ticks between two cuts or repeats in speech: at most a tenth faster or slower.
 const SPEECH_CUT_TICKS: u32 = 6;
-/// Ticks of concealment in a row that still sound like the voice; after them it fades away.
-const CONCEALED_AUDIBLE: u32 = 2;
 /// Steps that one tick can take: every frame held may be covered at once, and a few fill time.
 const STEPS_MAX: u32 = crate::jitter::FRAMES_HELD_MAX + 8;
 
 /// What happened to a voice during a tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum VoiceReport {
-    Started { first: FrameNumber, skipped: u32 },
-    Played { number: FrameNumber, outcome: Outcome },
+pub enum VoiceReport {
+    /// It is heard for the first time, or again after a silence.
+    Started {
+        /// The first number that was passed over since it stopped.
+        first: FrameNumber,
+        /// How many were passed over.
+        skipped: u32,
+    },
+    /// A frame number's time has come. Each is reported once at most.
+    Played {
+        /// Which frame.
+        number: FrameNumber,
+        /// What is heard of it.
+        outcome: Outcome,
+    },
+    /// Nothing has come for longer than the delay may grow.
     Stopped,
 }
 
-pub(super) struct Voice {
+/// One voice; see the module's documentation. Times are since any fixed moment on the listener's clock.
+pub struct Voice {
     jitter: JitterBuffer,
     decoder: VoiceDecoder,
+    drift: Drift,
     /// Decoded sound not yet played; less than a frame between ticks, three while stretching.
     pcm: Vec<f32>,
     fade: Fade,
@@ -52,11 +79,16 @@ pub(super) struct Voice {
 }
 
 impl Voice {
-    pub(super) fn new(config: JitterConfig) -> Result<Self, CodecError> {
+    /// A voice of which nothing has come yet.
+    ///
+    /// # Errors
+    /// [`CodecError`] where a library of this build does not work.
+    pub fn new(config: JitterConfig) -> Result<Self, CodecError> {
         Ok(Voice {
             jitter: JitterBuffer::new(config),
             decoder: VoiceDecoder::new()?,
-            pcm: Vec::with_capacity(3 * FRAME),
+            drift: Drift::new()?,
+            pcm: Vec::with_capacity(4 * FRAME),
             fade: Fade::default(),
             concealed_in_a_row: 0,
             since_cut: 0,
@@ -65,7 +97,13 @@ impl Voice {
         })
     }
 
-    pub(super) fn insert(&mut self, arrived: Duration, number: FrameNumber, opus: bytes::Bytes) {
+    /// Delays it so from now on.
+    pub fn set_jitter(&mut self, config: JitterConfig) {
+        self.jitter.set_config(config);
+    }
+
+    /// Takes a frame that arrived at `arrived`.
+    pub fn insert(&mut self, arrived: Duration, number: FrameNumber, opus: bytes::Bytes) {
         self.jitter.insert(arrived, number, opus);
     }
 
@@ -83,16 +121,33 @@ impl Voice {
         self.leaving && self.fade.is_silent()
     }
 
-    pub(super) fn is_active(&self) -> bool {
+    /// Whether it is heard, or will be of what has come.
+    pub fn is_active(&self) -> bool {
         if self.leaving { !self.fade.is_silent() } else { self.jitter.is_active() || !self.pcm.is_empty() }
     }
 
-    pub(super) fn counts(&self) -> JitterCounts {
+    /// The delay that frames are to have when they are played, above the fastest recent frame.
+    pub fn aim(&self, now: Duration) -> Duration {
+        self.jitter.target(now) + TICK / 2
+    }
+
+    /// By how many parts in a million the voice is being made longer, against drift.
+    pub fn drift_ppm(&self) -> f64 {
+        self.drift.ppm()
+    }
+
+    /// Sound that is decoded and not yet played.
+    pub fn decoded_ahead(&self) -> Duration {
+        samples_duration(self.pcm.len())
+    }
+
+    /// What has become of its frames.
+    pub fn counts(&self) -> JitterCounts {
         self.jitter.counts()
     }
 
     /// Fills `out` with the 20 ms that begin at `now`; false if the voice is silent throughout.
-    pub(super) fn tick(&mut self, now: Duration, out: &mut [f32; FRAME], report: &mut impl FnMut(VoiceReport)) -> bool {
+    pub fn tick(&mut self, now: Duration, out: &mut [f32; FRAME], report: &mut impl FnMut(VoiceReport)) -> bool {
         if !self.is_active() {
             return false;
         }
@@ -131,6 +186,10 @@ impl Voice {
         let (number, outcome) = match self.jitter.pull(now + samples_duration(self.pcm.len())) {
             Step::Silent => return false,
             Step::Start { first, skipped } => {
+                self.drift.anchor();
+                if self.pcm.is_empty() {
+                    self.pcm.resize(HEAD_START, 0.0);
+                }
                 report(VoiceReport::Started { first, skipped });
                 return true;
             }
@@ -144,7 +203,10 @@ impl Voice {
             }
             Step::Decode { number, frame } => (Some(number), self.decoder.decode(&frame, &mut pcm)),
             Step::Fec { number, next } => (Some(number), self.decoder.decode_fec(&next, &mut pcm)),
-            Step::Conceal { number } => (Some(number), self.decoder.conceal(&mut pcm)),
+            Step::Conceal { number, later: Some(later) } => {
+                (Some(number), self.decoder.decode_dred(&later.frame, later.ahead, &mut pcm))
+            }
+            Step::Conceal { number, later: None } => (Some(number), self.decoder.conceal(&mut pcm)),
             Step::Hold => (None, self.decoder.conceal(&mut pcm)),
         };
         if let Some(number) = number {
@@ -158,24 +220,59 @@ impl Voice {
         self.concealed_in_a_row = if outcome == Outcome::Concealed { self.concealed_in_a_row + 1 } else { 0 };
         let audible = self.concealed_in_a_row <= CONCEALED_AUDIBLE && !self.leaving;
         self.fade.apply(&mut pcm, audible);
-        self.pcm.extend_from_slice(&pcm);
+        self.drift.push(&pcm, &mut self.pcm);
     }
 
-    /// Moves the delay towards its target: at will in silence, by a pitch period now and then in speech.
+    /// Moves the delay towards its target: at will in silence, by as little as clocks differ all the time, and in speech by a pitch period now
+    /// and then where the delay is far off.
+    ///
+    /// The next frame is pulled at a tick and played when what is decoded before it has been, so its delay is its margin, the age at which it
+    /// must have come, and that. The margin moves in steps of a tick: it is to be the least of them that reaches the target, with nothing
+    /// decoded ahead, since that is delay that saves no frame.
     fn adjust(&mut self, now: Duration, report: &mut impl FnMut(VoiceReport)) {
+        if self.concealed_in_a_row > 0 {
+            // While nothing comes the delay grows, and is back at once when the speaker only paused.
+            return;
+        }
         let slack_us = self.jitter.slack_us(now + samples_duration(self.pcm.len()));
+        let ahead_us = samples_duration(self.pcm.len().saturating_sub(FRAME)).as_micros() as i64;
+        let margin_us = slack_us - ahead_us;
+        self.drift.steer(slack_us - AIM_US, margin_us < 0);
         self.since_cut = self.since_cut.saturating_add(1);
-        let may_cut = self.since_cut >= SPEECH_CUT_TICKS || is_silence(&self.pcm) || slack_us > URGENT_US;
-        if slack_us > SURPLUS_US && may_cut && self.jitter.is_next_here() {
-            // A cut needs the frame after this one to look at, and it is here.
-            self.step(now, report);
-            // Half a tick above the target is where starts put it on average.
-            let surplus = samples_of(slack_us - TICK.as_micros() as i64 / 2);
-            if stretch::shorten(&mut self.pcm, surplus, slack_us > URGENT_US) > 0 {
-                self.since_cut = 0;
+        if is_silence(&self.pcm) {
+            if margin_us < -MARGIN_US {
+                self.lengthen(FRAME_US - ahead_us);
+            } else if ahead_us > MARGIN_US && slack_us > AHEAD_SLACK_US {
+                self.shorten(ahead_us.min(slack_us - AIM_US), false);
+            } else if margin_us > FRAME_US + MARGIN_US && self.jitter.is_next_here() {
+                self.step(now, report);
+                self.shorten(FRAME_US, false);
             }
-        } else if slack_us < DEFICIT_US && may_cut && stretch::lengthen(&mut self.pcm, samples_of(-slack_us)) > 0 {
+        } else if slack_us > URGENT_US || self.since_cut >= SPEECH_CUT_TICKS && slack_us > SPEECH_SURPLUS_US {
+            if self.jitter.is_next_here() {
+                // A cut needs the frame after this one to look at, and it is here.
+                self.step(now, report);
+                self.shorten(slack_us - AIM_US, slack_us > URGENT_US);
+            }
+        } else if self.since_cut >= SPEECH_CUT_TICKS && slack_us < SPEECH_DEFICIT_US {
+            self.lengthen(-slack_us);
+        }
+    }
+
+    fn shorten(&mut self, us: i64, urgent: bool) {
+        let cut = stretch::shorten(&mut self.pcm, samples_of(us), urgent);
+        self.moved(cut);
+    }
+
+    fn lengthen(&mut self, us: i64) {
+        let added = stretch::lengthen(&mut self.pcm, samples_of(us));
+        self.moved(added);
+    }
+
+    fn moved(&mut self, samples: usize) {
+        if samples > 0 {
             self.since_cut = 0;
+            self.drift.anchor();
         }
     }
 }

@@ -16,7 +16,9 @@
 //! caller to take the surplus out again, in silence where there is some. After the maximum the voice has stopped.
 //!
 //! **Gaps.** When a later frame has come, the missing one is held for only while the delay is below its target, then
-//! rebuilt from the copy in its successor, else concealed. Frames whose time was already filled by holding are
+//! rebuilt from the copy in its successor or the deep redundancy in a later one, else concealed. A missing frame counts as come when what
+//! rebuilds it has come, so the target grows to the length of the bursts that deep redundancy can fill, and no further than a frame
+//! where nothing can. Frames whose time was already filled by holding are
 //! [`Step::Cover`]ed: the speaker paused, or they were lost in an outage, and playing catches up with the clock.
 //!
 //! **Never twice, never back.** A frame number at or below the last one played is a duplicate or late, for good: numbers
@@ -24,6 +26,7 @@
 //!
 //! **Bounds.** At most [`FRAMES_HELD_MAX`] frames, within as many numbers; a frame further ahead starts the voice anew.
 
+mod config;
 mod delay;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -35,7 +38,9 @@ use treehouse_wire::{
     units::{FRAME_MS, SAMPLE_RATE_HZ},
 };
 
+pub use self::config::{JitterConfig, Listener, Protection};
 use self::delay::DelayEstimator;
+use crate::decode::{has_fec, is_pause, may_have_dred};
 
 /// Frames held for one voice, and the span of their numbers: 2.56 s, since a standby replays up to 2 s.
 pub const FRAMES_HELD_MAX: u32 = 128;
@@ -43,8 +48,9 @@ pub const FRAMES_HELD_MAX: u32 = 128;
 pub const DELAY_MS_MIN: u64 = 20;
 /// Largest playout delay: beyond it a conversation is no longer one.
 pub const DELAY_MS_MAX: u64 = 400;
-/// A silence this long makes the base stale: clocks drift, paths change.
-const STALE_US: i64 = 2_000_000;
+/// A silence this long makes the base stale: by then clocks may have drifted by 9 ms. After a shorter one, of which talk is full, a voice that
+/// had to learn the network anew would start at a wrong delay and be stretched to the right one while it speaks.
+const STALE_US: i64 = 30_000_000;
 const FRAME_US: i64 = FRAME_MS as i64 * 1000;
 /// After running dry, how long a frame may be missing once later ones have come: a burst comes over several lanes, and
 /// they do not keep step. After an outage of three frames or more it is worth waiting for; after less, the frame was
@@ -54,24 +60,14 @@ const GRACE_SHORT_US: i64 = 5_000;
 const OUTAGE_HOLDS: u32 = 3;
 /// The voice is held at least this often before it stops, however large its delay already is.
 const HOLDS_MIN: u32 = 5;
+/// A delay by which the largest is exceeded only where ticks were missed.
+const MISSED_US: i64 = 5 * FRAME_US;
+/// Frames in a row that may have been lost; more that are missing were never said.
+const BURST_FRAMES_MAX: u32 = 10;
+/// So many frames in a row are a burst, which deep redundancy is there for.
+const DEEP_FRAMES_MIN: u32 = 2;
 /// A gap is worth waiting for while the delay is this much below its target.
 const HOLD_US: i64 = FRAME_US / 2;
-
-/// How much a voice is delayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JitterConfig {
-    /// The target never falls below this; [`DELAY_MS_MIN`] at least. The default, 40 ms, covers the pauses that a busy
-    /// machine's scheduler makes.
-    pub floor_ms: u64,
-    /// The delay never grows beyond this; [`DELAY_MS_MAX`] at most.
-    pub max_ms: u64,
-}
-
-impl Default for JitterConfig {
-    fn default() -> Self {
-        JitterConfig { floor_ms: 40, max_ms: DELAY_MS_MAX }
-    }
-}
 
 /// What became of a frame that was put in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,10 +108,12 @@ pub enum Step {
         /// The successor's Opus bytes; it is decoded in its own turn too.
         next: Bytes,
     },
-    /// Conceal this frame.
+    /// Rebuild this frame from the deep redundancy in a later one, or conceal it.
     Conceal {
         /// The missing frame.
         number: FrameNumber,
+        /// The nearest later frame that has come, if one has.
+        later: Option<Later>,
     },
     /// This frame is lost, and its time has already been filled by holding: play nothing for it.
     Cover {
@@ -128,6 +126,15 @@ pub enum Step {
     Stop,
 }
 
+/// A frame that came, after one that did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Later {
+    /// By how many numbers it is later than the missing frame; 2 at least.
+    pub ahead: u32,
+    /// Its Opus bytes; it is decoded in its own turn too.
+    pub frame: Bytes,
+}
+
 /// What has become of the frames of a voice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JitterCounts {
@@ -135,7 +142,7 @@ pub struct JitterCounts {
     pub decoded: u64,
     /// Given out to be rebuilt from their successor.
     pub fec: u64,
-    /// Given up: concealed or covered.
+    /// Given up: concealed, covered, or rebuilt from deep redundancy.
     pub concealed: u64,
     /// Passed over while the voice was stopped.
     pub skipped: u64,
@@ -147,6 +154,10 @@ pub struct JitterCounts {
     pub refused: u64,
     /// Times that the buffer ran dry and held for 20 ms.
     pub held: u64,
+    /// Did not come in time although the speaker did not pause, whatever was made of them.
+    pub lost: u64,
+    /// Times that one or more in a row were lost.
+    pub bursts: u64,
 }
 
 /// Holds the frames of one voice; see the module's documentation.
@@ -158,6 +169,8 @@ pub struct JitterBuffer {
     playing: bool,
     /// One bit for each of the 128 numbers before `next`, nearest lowest: came already, so that a copy is a duplicate.
     came: u128,
+    /// Nobody spoke in the last frame that came: what is missing after it was perhaps never sent.
+    paused: bool,
     /// Where the voice last started; what is older was passed over and says nothing of the network.
     started: u32,
     /// How often in a row nothing had come when a frame was due; cleared by the next frame played.
@@ -173,21 +186,28 @@ pub struct JitterBuffer {
 impl JitterBuffer {
     /// An empty buffer.
     pub fn new(config: JitterConfig) -> Self {
-        let max_us = config.max_ms.clamp(DELAY_MS_MIN, DELAY_MS_MAX) as i64 * 1000;
-        let floor_us = (config.floor_ms.clamp(DELAY_MS_MIN, DELAY_MS_MAX) as i64 * 1000).min(max_us);
+        let (target_us, max_us) = config.bounds_us();
         JitterBuffer {
             frames: BTreeMap::new(),
             next: None,
             playing: false,
             came: 0,
+            paused: false,
             started: 0,
             dry_holds: 0,
             refilled_us: None,
-            delay: DelayEstimator::new(floor_us, max_us),
+            delay: DelayEstimator::new(target_us, max_us),
             max_us,
             arrived_us: 0,
             counts: JitterCounts::default(),
         }
+    }
+
+    /// Delays the voice so from now on; what it plays moves there as for any other change of the network.
+    pub fn set_config(&mut self, config: JitterConfig) {
+        let (target_us, max_us) = config.bounds_us();
+        self.max_us = max_us;
+        self.delay.set_bounds(target_us, max_us);
     }
 
     /// Takes a frame that arrived at `now`.
@@ -225,8 +245,33 @@ impl JitterBuffer {
             self.refilled_us.get_or_insert(now_us);
         }
         self.delay.observe(now_us, transit_us);
+        self.note_rebuildable(now_us, number, &frame);
         self.frames.insert(number, frame);
         Inserted::Accepted
+    }
+
+    /// The frames just before this one that have not come, and that it can rebuild, have come with it in effect.
+    fn note_rebuildable(&mut self, now_us: i64, number: u32, frame: &[u8]) {
+        let newest = self.frames.last_key_value().map(|(&newest, _)| newest);
+        let Some(first) = newest.max(self.next.and_then(|next| next.checked_sub(1))).map(|newest| newest + 1) else {
+            return;
+        };
+        // After a longer gap the speaker has paused: what was never said is not late.
+        if number.saturating_sub(first) > BURST_FRAMES_MAX {
+            return;
+        }
+        let deep = may_have_dred(frame);
+        let rebuilt_from = if deep {
+            first
+        } else if has_fec(frame) {
+            first.max(number.saturating_sub(1))
+        } else {
+            number
+        };
+        let deep = deep && number - first >= DEEP_FRAMES_MIN;
+        for missing in rebuilt_from..number {
+            self.delay.observe_rebuilt(now_us, now_us.saturating_sub(i64::from(missing) * FRAME_US), deep);
+        }
     }
 
     fn note_late(&mut self, now_us: i64, number: u32, transit_us: i64) -> Inserted {
@@ -280,10 +325,16 @@ impl JitterBuffer {
             return self.try_start(due_us);
         }
         let next = self.next.unwrap_or(0);
+        if self.frames.len() > 1 && self.delay_us(due_us) > self.max_us + MISSED_US {
+            // Nobody asked for a while: this machine stood still. Catching up frame by frame would take as long again.
+            self.playing = false;
+            return self.try_start(due_us);
+        }
         if let Some(frame) = self.frames.remove(&next) {
             self.counts.decoded += 1;
             (self.dry_holds, self.refilled_us) = (0, None);
             self.advance(true);
+            self.paused = is_pause(&frame);
             return Step::Decode { number: FrameNumber(next), frame };
         }
         let (delay_us, target_us) = (self.delay_us(due_us), self.delay.target_us(due_us));
@@ -382,12 +433,19 @@ impl JitterBuffer {
             }
             None => {
                 self.counts.concealed += 1;
-                Step::Conceal { number }
+                let later = self.frames.first_key_value();
+                let later = later.map(|(&later, frame)| Later { ahead: later - next, frame: frame.clone() });
+                Step::Conceal { number, later }
             }
         }
     }
 
     fn advance(&mut self, came: bool) {
+        let missing = self.came.trailing_zeros();
+        if came && !self.paused && (1..=BURST_FRAMES_MAX).contains(&missing) {
+            self.counts.lost += u64::from(missing);
+            self.counts.bursts += 1;
+        }
         self.came = self.came << 1 | u128::from(came);
         // The last number there is has no successor; a voice that gets there stays there.
         self.next = self.next.map(|next| next.saturating_add(1));
