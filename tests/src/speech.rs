@@ -54,16 +54,54 @@ fn python() -> PathBuf {
 /// When the clips cannot be read or the file not be written.
 #[must_use]
 pub fn write_clips(file: &Path) -> f64 {
+    let (samples, _) = read_clips();
+    write_wav(file, &samples);
+    samples.len() as f64 / 48_000.0
+}
+
+/// The clips between two margins, and where each lies: first sample and length.
+fn read_clips() -> (Vec<i16>, Vec<(usize, usize)>) {
     let spec = WavSpec { channels: 1, sample_rate: 48_000, bits_per_sample: 16, sample_format: SampleFormat::Int };
     let mut samples = vec![0_i16; MARGIN_SAMPLES];
+    let mut spans = Vec::new();
     for clip in CLIPS {
         let mut reader = WavReader::open(clip_path(clip)).expect("a clip");
         assert_eq!(reader.spec(), spec, "{clip}");
+        let start = samples.len();
         samples.extend(reader.samples::<i16>().map(|sample| sample.expect("a sample")));
+        spans.push((start, samples.len() - start));
     }
     samples.extend(vec![0; MARGIN_SAMPLES]);
-    write_wav(file, &samples);
-    samples.len() as f64 / f64::from(spec.sample_rate)
+    (samples, spans)
+}
+
+/// The clips said twice, for what must learn the network first.
+pub struct Clips {
+    /// All of it, 48 kHz mono.
+    pub twice: Vec<f32>,
+    /// The same as a file.
+    pub file: PathBuf,
+    /// Where the clips of the second time are: first sample and length.
+    pub spans: Vec<(usize, usize)>,
+}
+
+impl Clips {
+    /// Reads them, and writes the file into `folder`.
+    ///
+    /// # Panics
+    /// When the clips cannot be read or the file not be written.
+    #[must_use]
+    pub fn write(folder: &Path) -> Self {
+        let (once, spans) = read_clips();
+        let twice = [once.as_slice(), once.as_slice()].concat();
+        let file = folder.join("said.wav");
+        write_wav(&file, &twice);
+        Clips {
+            twice: twice.iter().map(|sample| f32::from(*sample) / 32_768.0).collect(),
+            file,
+            spans: spans.iter().map(|(start, length)| (once.len() + start, *length)).collect(),
+        }
+    }
 }
 
 /// Writes 48 kHz mono samples to a WAV file.
@@ -123,4 +161,34 @@ pub fn score(said: &Path, heard: &Path) -> Score {
         .expect("python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("the score is JSON")
+}
+
+/// How much a recording sounds like what was said; `tests/quality.py` says what the numbers mean.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Quality {
+    /// PESQ wideband, 1.0 to 4.64.
+    pub pesq: f64,
+    /// Short-time objective intelligibility, 0 to 1.
+    pub stoi: f64,
+    /// How much later each span is heard than it was said.
+    pub lags: Vec<f64>,
+}
+
+/// Compares recordings with those spans of what was said: first sample and length.
+///
+/// # Panics
+/// When the scores cannot be had.
+#[must_use]
+pub fn quality(said: &Path, spans: &[(usize, usize)], heard: &[PathBuf]) -> Vec<Quality> {
+    let spans: Vec<String> = spans.iter().map(|(start, length)| format!("{start}+{length}")).collect();
+    let output = Command::new(python())
+        .arg(tree::root().join("tests/quality.py"))
+        .arg(said)
+        .arg(spans.join(","))
+        .args(heard)
+        .output()
+        .expect("python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).expect("the score is JSON")).collect()
 }
