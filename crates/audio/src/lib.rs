@@ -36,6 +36,7 @@ pub mod jitter;
 pub mod level;
 pub mod mix;
 pub mod ogg_opus;
+pub mod process;
 pub mod resample;
 pub mod samples;
 pub mod sink;
@@ -50,6 +51,7 @@ pub use engine::{
 };
 pub use jitter::JitterConfig;
 pub use mix::{Place, Volume};
+pub use process::Processing;
 pub use samples::Sample;
 pub use sink::{Format, Hear, SinkError};
 pub use source::{Say, SourceError, SourceNotice};
