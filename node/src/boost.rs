@@ -3,7 +3,7 @@
 use treehouse_invite::Role;
 
 use crate::{
-    cli::{BoostArgs, JoinArgs, LoudnessArg, NodeArgs},
+    cli::{BoostArgs, JoinArgs, LoudnessArg, MicrophoneArgs, NodeArgs},
     failure::Failure,
     inspect, join,
     peer::{peer_id, short},
@@ -42,7 +42,8 @@ pub async fn run(args: BoostArgs) -> Result<(), Failure> {
     };
     let (say, hear) = ("none".to_owned(), "none".to_owned());
     let named = |me: &_| format!("booster {}", short(&peer_id(me)));
-    join::enter(JoinArgs { invite: link, name, say, hear, listen, node }, named).await
+    join::enter(JoinArgs { invite: link, name, say, hear, listen, microphone: MicrophoneArgs::default(), node }, named)
+        .await
 }
 
 /// Feeds that an uplink carries.

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use treehouse_audio::Processing;
 use treehouse_invite::{Policy, Protection, Role, UnknownProtection};
 use treehouse_wire::NodeId;
 
@@ -68,6 +69,8 @@ pub enum Command {
     /// Put somebody out of a room of yours, keep them out, let them in again.
     #[command(subcommand)]
     Room(RoomCommand),
+    /// List microphones and speakers, and try them out.
+    Devices(DevicesArgs),
     /// Look at who you are.
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -210,6 +213,20 @@ pub struct BansArgs {
     pub room: Option<String>,
 }
 
+/// Flags of `devices`.
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// Play a tone for three seconds, from the speakers with this id or the default.
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "default", conflicts_with_all = ["test_microphone", "json"])]
+    pub test_speakers: Option<String>,
+    /// Listen for three seconds to the microphone with this id or the default, and say how loud it is.
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "default", conflicts_with = "json")]
+    pub test_microphone: Option<String>,
+    /// Print one line of JSON for each device.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What to do with the identity.
 #[derive(Debug, Subcommand)]
 pub enum IdentityCommand {
@@ -249,6 +266,9 @@ pub struct HostArgs {
     /// uplinks carry at any time (auto).
     #[arg(long, default_value = "auto")]
     pub protection: ProtectionArg,
+    /// How the microphone is sent.
+    #[command(flatten)]
+    pub microphone: MicrophoneArgs,
     /// What every node takes.
     #[command(flatten)]
     pub node: NodeArgs,
@@ -275,9 +295,42 @@ pub struct JoinArgs {
     /// interfaces, or on this machine alone when the invite leads nowhere else.
     #[arg(long, value_name = "MULTIADDR")]
     pub listen: Vec<String>,
+    /// How the microphone is sent.
+    #[command(flatten)]
+    pub microphone: MicrophoneArgs,
     /// What every node takes.
     #[command(flatten)]
     pub node: NodeArgs,
+}
+
+/// How the microphone is sent; flags of `host` and `join` alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub struct MicrophoneArgs {
+    /// Leave in the microphone what the speakers play: for headphones, or where the system takes it out.
+    #[arg(long)]
+    pub no_echo_cancellation: bool,
+    /// Leave noise in.
+    #[arg(long)]
+    pub no_noise_suppression: bool,
+    /// Leave the voice as loud as it comes.
+    #[arg(long)]
+    pub no_gain_control: bool,
+    /// Send the microphone as it is: none of the above, and what is below the voice stays too.
+    #[arg(long)]
+    pub raw: bool,
+}
+
+impl MicrophoneArgs {
+    /// What is done to the microphone's sound.
+    pub fn processing(&self) -> Processing {
+        let on = Processing {
+            echo: !self.no_echo_cancellation,
+            noise: !self.no_noise_suppression,
+            gain: !self.no_gain_control,
+            high_pass: true,
+        };
+        if self.raw { Processing::NONE } else { on }
+    }
 }
 
 /// Flags of `boost`.
@@ -417,6 +470,29 @@ mod tests {
     }
 
     #[test]
+    fn a_microphone_is_processed_unless_one_says_otherwise() {
+        let processing = |line: &str| match parse(line) {
+            Ok(Cli { command: Command::Host(host) }) => host.microphone.processing(),
+            _ => panic!("{line}"),
+        };
+        assert_eq!(processing("treehouse host"), Processing::default());
+        assert_eq!(processing("treehouse host --raw"), Processing::NONE);
+        let on = Processing { echo: false, gain: false, ..Processing::default() };
+        assert_eq!(processing("treehouse host --no-echo-cancellation --no-gain-control"), on);
+    }
+
+    #[test]
+    fn devices_are_tested_by_id_or_the_default() {
+        let test = |line: &str| match parse(line) {
+            Ok(Cli { command: Command::Devices(args) }) => (args.test_speakers, args.test_microphone),
+            _ => panic!("{line}"),
+        };
+        assert_eq!(test("treehouse devices"), (None, None));
+        assert_eq!(test("treehouse devices --test-speakers").0.as_deref(), Some("default"));
+        assert_eq!(test("treehouse devices --test-microphone usb-1").1.as_deref(), Some("usb-1"));
+    }
+
+    #[test]
     fn wrong_use_is_refused_with_status_2() {
         for line in [
             "treehouse",
@@ -435,6 +511,7 @@ mod tests {
             "treehouse invite new --to bob",
             "treehouse invite narrow",
             "treehouse invite revoke",
+            "treehouse devices --test-speakers --test-microphone",
             "treehouse sing",
         ] {
             assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");

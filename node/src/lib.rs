@@ -5,6 +5,7 @@
 //! * [`host`], [`join`], [`boost`]: how a room is opened, entered and relayed; [`session`]: one node in it, from its start to its end.
 //! * [`events`]: what a node tells a program; [`view`], [`terminal`]: what it shows to a person.
 //! * [`invite`]: how invites are made, narrowed, revoked and listed; [`mod@inspect`]: what one says; [`qr`]: how it looks.
+//! * [`devices`]: which microphones and speakers there are.
 //! * [`store`]: what is kept beside the identity; [`control`]: how a command talks to a running node; [`private`]: secret files.
 //! * [`demo`]: a whole room of real processes on one machine, checked frame by frame.
 //! * [`framelog`], [`stats`], [`clock`], [`output`], [`duration`], [`process`]: what these are made of.
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod clock;
 pub mod control;
 pub mod demo;
+pub mod devices;
 pub mod duration;
 pub mod events;
 pub mod failure;
@@ -85,6 +87,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Invite(InviteCommand::Inspect(args)) => inspect(&args),
         Command::Invite(InviteCommand::Revoke(args)) => invite::revoke(&args),
         Command::Invite(InviteCommand::List(args)) => invite::list(&args),
+        Command::Devices(args) => devices::run(&args),
         Command::Room(command) => moderate::run(&command),
         Command::Identity(IdentityCommand::Show) => show_identity(),
     }

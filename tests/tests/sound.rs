@@ -135,7 +135,7 @@ fn speech_goes_from_microphone_to_speakers() -> Result<(), Failed> {
 
     let listen = "/ip4/127.0.0.1/udp/0/quic-v1";
     let mut host =
-        server.node(folder, "host", &["host", "--say", "mic", "--hear", "none", "--listen", listen, "--json"]);
+        server.node(folder, "host", &["host", "--say", "mic", "--raw", "--hear", "none", "--listen", listen, "--json"]);
     let invite = host.wait_for("invite", LIMIT)["invite"].as_str().unwrap_or_default().to_owned();
     let mut listener = server.node(folder, "listener", &["join", &invite, "--hear", "speakers", "--json"]);
     listener.wait_for("admitted", LIMIT);

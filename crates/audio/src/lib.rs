@@ -1,8 +1,8 @@
 //! Sound for Treehouse: PCM to Opus frames, and Opus frames back to PCM.
 //!
-//! A speaker's way: a [`source`] yields 48 kHz mono, the [`engine::Capture`] cuts it into frames of 20 ms, measures their
-//! [`level`] and runs them through [`encode`]. A listener's way: frames that the room has verified and opened go into
-//! [`engine::Playback`], which holds a [`jitter`] buffer and a decoder ([`decode`]) for each voice, adds the voices up
+//! A speaker's way: a [`source`] yields 48 kHz mono, the [`engine::Capture`] cuts it into frames of 20 ms, cleans a microphone's
+//! sound ([`process`]), measures their [`level`] and runs them through [`encode`]. A listener's way: frames that the room has
+//! verified and opened go into [`engine::Playback`], which holds a [`jitter`] buffer and a decoder ([`decode`]) for each voice, adds the voices up
 //! ([`mix`]) and hands the sum to a [`sink`] 50 times a second.
 //!
 //! Sealing, signing and the network are elsewhere; this crate sees Opus frames with a number. What it guarantees:
@@ -44,10 +44,10 @@ pub mod source;
 mod stretch;
 
 pub use decode::Outcome;
-pub use device::{DeviceError, DeviceReport, Direction};
+pub use device::{DeviceError, DeviceInfo, DeviceReport, Direction, FarEnd};
 pub use engine::{
-    Capture, CaptureEvent, CaptureOptions, CapturedFrame, MixOptions, Playback, PlaybackEvent, PlaybackOptions,
-    PlaybackTotals, VoiceFrame,
+    Capture, CaptureEvent, CaptureOptions, CapturedFrame, Meter, MixOptions, Music, Playback, PlaybackEvent,
+    PlaybackOptions, PlaybackTotals, Talk, VoiceFrame,
 };
 pub use jitter::JitterConfig;
 pub use mix::{Place, Volume};

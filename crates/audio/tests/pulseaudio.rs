@@ -3,29 +3,21 @@
 //! A node runs as a child process, since which server it talks to is decided by its environment: this program again,
 //! with `TREEHOUSE_TALK` set. Where PulseAudio is not installed the tests count as ignored; with `CI=true` they fail.
 
-use std::{
-    env, fs,
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
-    sync::{Arc, Mutex},
-    thread,
-    time::{Duration, Instant},
-};
+mod pulse;
+
+use std::{env, fs, path::Path, process::ExitCode, thread, time::Duration};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use treehouse_audio::{
-    Capture, CaptureEvent, CaptureOptions, DeviceReport, FRAME, Hear, Playback, PlaybackEvent, PlaybackOptions, Sample,
-    Say, VoiceFrame, source::FileSource,
+use pulse::{
+    home::{Home, wait_until},
+    node::{self, speech},
 };
-use treehouse_wire::VoiceId;
 
 const PROGRAMS: [&str; 4] = ["pulseaudio", "pactl", "paplay", "parec"];
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
-    if env::var_os("TREEHOUSE_TALK").is_some() {
-        return talk();
+    if let Some(role) = env::var_os("TREEHOUSE_TALK") {
+        return node::run(&role);
     }
     let mut arguments = Arguments::from_args();
     // Sound servers and recorders side by side on two cores would disturb each other.
@@ -43,186 +35,22 @@ fn main() -> ExitCode {
         trial("what_is_said_into_a_microphone_is_heard_from_the_speakers", said_is_heard),
         trial("a_sound_server_that_dies_is_reported_and_found_again", server_dies),
         trial("without_a_sound_server_there_is_an_error_that_says_so", no_server),
+        trial("mute_closes_the_microphone_and_unmute_opens_it_again", mute_closes),
+        trial("who_begins_muted_opens_no_microphone_until_unmuted", begins_muted),
+        trial("push_to_talk_sends_while_the_key_is_held", push_to_talk),
+        trial("the_default_is_followed_when_it_changes", default_is_followed),
+        trial("a_device_that_is_unplugged_is_lost_and_found_again", unplugged),
+        trial("when_the_default_is_unplugged_the_next_one_is_used", default_unplugged),
+        trial("devices_are_listed_with_ids_that_outlive_the_server", listed),
+        trial("a_device_that_is_not_there_is_named_with_those_that_are", not_there),
+        trial("the_test_tone_is_heard_and_a_microphone_hears_it", test_tone),
+        trial("what_the_speakers_play_is_taken_out_of_the_microphone", echo_is_cancelled),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn installed(program: &str) -> bool {
     env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(program).is_file()))
-}
-
-/// The node: says and hears what the environment tells, prints what happens, ends when its standard input does.
-fn talk() -> ExitCode {
-    let [say, hear] = ["TREEHOUSE_SAY", "TREEHOUSE_HEAR"].map(|name| env::var(name).expect("set by the test"));
-    let report = |report: DeviceReport| match report {
-        DeviceReport::Opened { direction, .. } => println!("opened {direction:?}"),
-        DeviceReport::Lost { direction, .. } => println!("lost {direction:?}"),
-    };
-    let hear: Hear = hear.parse().expect("a sink");
-    let playback = match Playback::start(hear, PlaybackOptions::default(), move |event| {
-        if let PlaybackEvent::Device(device) = event {
-            report(device);
-        }
-    }) {
-        Ok(playback) => Arc::new(Mutex::new(playback)),
-        Err(error) => {
-            println!("error {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let sink = playback.clone();
-    let say: Say = say.parse().expect("a source");
-    let _capture = match Capture::start(say, CaptureOptions::default(), move |event| match event {
-        CaptureEvent::Frame(frame) => {
-            let (number, captured, opus) = (frame.number, frame.captured, frame.opus);
-            let frame = VoiceFrame { voice: VoiceId([1; 8]), number, captured, arrived: Instant::now(), opus };
-            sink.lock().expect("nobody panics").push(frame);
-        }
-        CaptureEvent::Device(device) => report(device),
-        _ => {}
-    }) {
-        Ok(capture) => capture,
-        Err(error) => {
-            println!("error {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let _ = std::io::stdin().read_line(&mut String::new());
-    ExitCode::SUCCESS
-}
-
-/// A process that is killed when the test is over, however it ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A place for sound servers, which no user's server shares.
-struct Home {
-    dir: tempfile::TempDir,
-}
-
-impl Home {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        #[cfg(unix)]
-        fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("permissions");
-        Home { dir }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new(program);
-        command.env("HOME", self.dir.path()).env("XDG_RUNTIME_DIR", self.dir.path());
-        for name in ["PULSE_SERVER", "PULSE_RUNTIME_PATH", "PULSE_COOKIE", "DISPLAY"] {
-            command.env_remove(name);
-        }
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    }
-
-    /// Starts a server with a sink to speak into and one to hear from.
-    fn serve(&self) -> Result<Running, Failed> {
-        // A server that was killed leaves these behind.
-        let _ = fs::remove_dir_all(self.path("pulse"));
-        let sink = |name: &str| format!("module-null-sink sink_name={name} rate=48000 channels=1");
-        let server = self
-            .command("pulseaudio")
-            .args(["-n", "--daemonize=no", "--exit-idle-time=-1", "-L", "module-native-protocol-unix"])
-            .args(["-L", &sink("mic_a"), "-L", &sink("spk_b")])
-            .spawn()?;
-        let server = Running(server);
-        wait_until("the sound server answers", || {
-            self.command("pactl").arg("info").status().is_ok_and(|status| status.success())
-        })?;
-        Ok(server)
-    }
-
-    fn node(&self, say: &str, hear: &str) -> Result<Node, Failed> {
-        let mut child = self
-            .command(env::current_exe()?)
-            .env("TREEHOUSE_TALK", "1")
-            .env("TREEHOUSE_SAY", say)
-            .env("TREEHOUSE_HEAR", hear)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let output = child.stdout.take().ok_or("no output")?;
-        let sink = lines.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                sink.lock().expect("nobody panics").push(line);
-            }
-        });
-        Ok(Node { _child: Running(child), lines })
-    }
-
-    fn record(&self, file: &Path) -> Result<Running, Failed> {
-        let recorder = self
-            .command("parec")
-            .args(["-d", "spk_b.monitor", "--latency-msec=20", "--format=s16le", "--rate=48000", "--channels=1"])
-            .stdout(fs::File::create(file)?)
-            .spawn()?;
-        Ok(Running(recorder))
-    }
-
-    /// Says four seconds of a sample into the microphone. A small latency: null sinks hand sound on in blocks of it.
-    fn speak(&self) -> Result<(), Failed> {
-        let path = self.path("speech.wav");
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: 48_000,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut wav = hound::WavWriter::create(&path, spec)?;
-        for sample in speech()? {
-            wav.write_sample((sample * 32_767.0) as i16)?;
-        }
-        wav.finalize()?;
-        let status = self.command("paplay").args(["--latency-msec=40", "--device=mic_a"]).arg(&path).status()?;
-        if status.success() { Ok(()) } else { Err(format!("paplay: {status}").into()) }
-    }
-}
-
-struct Node {
-    _child: Running,
-    lines: Arc<Mutex<Vec<String>>>,
-}
-
-impl Node {
-    /// How many lines begin with `what`.
-    fn said(&self, what: &str) -> usize {
-        self.lines.lock().expect("nobody panics").iter().filter(|line| line.starts_with(what)).count()
-    }
-}
-
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) -> Result<(), Failed> {
-    let give_up = Instant::now() + PATIENCE;
-    while !done() {
-        if Instant::now() > give_up {
-            return Err(format!("waited 20 s until {what}").into());
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
-fn speech() -> Result<Vec<f32>, Failed> {
-    let mut source = FileSource::sample(Sample::One)?;
-    let (mut pcm, mut all) = ([0.0; FRAME], Vec::new());
-    while all.len() < 4 * 48_000 && source.next_frame(&mut pcm)? {
-        all.extend(pcm);
-    }
-    Ok(all)
 }
 
 /// How many of the half seconds of `said` are found in `heard`, all at about the same place relative to each other.
@@ -261,7 +89,7 @@ fn said_is_heard() -> Result<(), Failed> {
     let _server = home.serve()?;
     let heard = home.path("heard.raw");
     let recorder = home.record(&heard)?;
-    let node = home.node("mic:mic_a.monitor", "speakers:spk_b")?;
+    let node = home.node("mic:mic_a.monitor", "speakers:spk_b", &[])?;
     wait_until("both devices are open", || node.said("opened Capture") == 1 && node.said("opened Playback") == 1)?;
     home.speak()?;
     thread::sleep(Duration::from_millis(700));
@@ -273,7 +101,7 @@ fn said_is_heard() -> Result<(), Failed> {
 fn server_dies() -> Result<(), Failed> {
     let home = Home::new();
     let server = home.serve()?;
-    let node = home.node("mic:mic_a.monitor", "speakers:spk_b")?;
+    let node = home.node("mic:mic_a.monitor", "speakers:spk_b", &[])?;
     wait_until("both devices are open", || node.said("opened Capture") == 1 && node.said("opened Playback") == 1)?;
     drop(server);
     wait_until("both are lost", || node.said("lost Capture") > 0 && node.said("lost Playback") > 0)?;
@@ -292,12 +120,208 @@ fn server_dies() -> Result<(), Failed> {
 fn no_server() -> Result<(), Failed> {
     let home = Home::new();
     for (say, hear, noun) in [("mic:mic_a.monitor", "none", "microphone"), ("none", "speakers:spk_b", "speakers")] {
-        let node = home.node(say, hear)?;
+        let node = home.node(say, hear, &[])?;
         wait_until("the node says what is wrong", || node.said("error") == 1)?;
-        let lines = node.lines.lock().expect("nobody panics").join("\n");
-        if !lines.contains(noun) {
-            return Err(lines.into());
+        if !node.lines().contains(noun) {
+            return Err(node.lines().into());
         }
     }
     Ok(())
+}
+
+fn fail_unless(holds: bool, what: impl Into<String>) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(what.into().into()) }
+}
+
+/// How many programs record, as the server sees it.
+fn recording(home: &Home) -> usize {
+    home.pactl(&["list", "short", "source-outputs"]).lines().count()
+}
+
+fn mute_closes() -> Result<(), Failed> {
+    let home = Home::new();
+    let _server = home.serve()?;
+    let mut node = home.node("mic:mic_a.monitor", "none", &[])?;
+    wait_until("the microphone is open", || node.said("opened Capture") == 1 && recording(&home) == 1)?;
+    wait_until("frames come", || node.frames() > 10)?;
+    node.tell("mute")?;
+    wait_until("nobody records", || recording(&home) == 0)?;
+    wait_until("that is said", || node.said("closed Capture") == 1)?;
+    let (frames, meters) = (node.frames(), node.meters());
+    thread::sleep(Duration::from_millis(500));
+    fail_unless((node.frames(), node.meters()) == (frames, meters), "something came of a closed microphone")?;
+    fail_unless(recording(&home) == 0, "somebody records again")?;
+    node.tell("unmute")?;
+    wait_until("the microphone is open again", || node.said("opened Capture") == 2 && recording(&home) == 1)?;
+    wait_until("frames come again", || node.frames() > frames + 10)?;
+    fail_unless(node.last_number() > frames + 25, "numbers count the time that was muted too")
+}
+
+fn begins_muted() -> Result<(), Failed> {
+    let home = Home::new();
+    let _server = home.serve()?;
+    let mut node = home.node("mic:mic_a.monitor", "none", &[("TREEHOUSE_MUTED", "1")])?;
+    wait_until("the node runs", || node.said("ready") == 1)?;
+    thread::sleep(Duration::from_millis(700));
+    fail_unless(recording(&home) == 0 && node.said("opened") == 0, "a muted microphone was opened")?;
+    node.tell("unmute")?;
+    wait_until("it is open", || node.said("opened Capture") == 1 && recording(&home) == 1 && node.frames() > 5)
+}
+
+fn push_to_talk() -> Result<(), Failed> {
+    let home = Home::new();
+    let _server = home.serve()?;
+    let mut node = home.node("mic:mic_a.monitor", "none", &[("TREEHOUSE_PUSH", "1")])?;
+    wait_until("the microphone is open and measured", || recording(&home) == 1 && node.meters() > 3)?;
+    fail_unless(node.frames() == 0, "frames without the key")?;
+    node.tell("press")?;
+    wait_until("frames come", || node.frames() > 10)?;
+    node.tell("release")?;
+    thread::sleep(Duration::from_millis(500));
+    let frames = node.frames();
+    thread::sleep(Duration::from_millis(500));
+    fail_unless(node.frames() == frames, "frames after the key was let go")
+}
+
+fn default_is_followed() -> Result<(), Failed> {
+    let home = Home::new();
+    let _server = home.serve()?;
+    home.plug_in("mic_c")?;
+    home.plug_in("spk_d")?;
+    home.pactl(&["set-default-source", "mic_a.monitor"]);
+    home.pactl(&["set-default-sink", "spk_b"]);
+    let node = home.node("mic", "speakers", &[])?;
+    wait_until("both are open", || node.said("opened Capture mic_a") == 1 && node.said("opened Playback spk_b") == 1)?;
+    home.pactl(&["set-default-source", "mic_c.monitor"]);
+    wait_until("the new microphone is open", || node.said("opened Capture mic_c") == 1)?;
+    home.pactl(&["set-default-sink", "spk_d"]);
+    wait_until("the new speakers are open", || node.said("opened Playback spk_d") == 1)?;
+    fail_unless(node.said("lost") == 0, node.lines())?;
+    let frames = node.frames();
+    wait_until("frames come", || node.frames() > frames + 10)
+}
+
+fn unplugged() -> Result<(), Failed> {
+    let home = Home::new();
+    let _server = home.serve()?;
+    let (mic, spk) = (home.plug_in("mic_c")?, home.plug_in("spk_d")?);
+    let node = home.node("mic:mic_c.monitor", "speakers:spk_d", &[])?;
+    wait_until("both are open", || node.said("opened Capture mic_c") == 1 && node.said("opened Playback spk_d") == 1)?;
+    home.pactl(&["unload-module", &mic]);
+    wait_until("the microphone is lost", || node.said("lost Capture") == 1)?;
+    home.pactl(&["unload-module", &spk]);
+    wait_until("the speakers are lost", || node.said("lost Playback") == 1)?;
+    thread::sleep(Duration::from_secs(1));
+    fail_unless(node.said("opened") == 2, format!("another device took its place: {}", node.lines()))?;
+    home.plug_in("mic_c")?;
+    home.plug_in("spk_d")?;
+    wait_until("both are open again", || {
+        node.said("opened Capture mic_c") == 2 && node.said("opened Playback spk_d") == 2
+    })?;
+    let frames = node.frames();
+    wait_until("frames come", || node.frames() > frames + 10)
+}
+
+fn default_unplugged() -> Result<(), Failed> {
+    let home = Home::new();
+    let _server = home.serve()?;
+    let mic = home.plug_in("mic_c")?;
+    home.pactl(&["set-default-source", "mic_c.monitor"]);
+    let node = home.node("mic", "none", &[])?;
+    wait_until("it is open", || node.said("opened Capture mic_c") == 1)?;
+    home.pactl(&["unload-module", &mic]);
+    wait_until("another one is open", || node.said("opened Capture") == 2)?;
+    let frames = node.frames();
+    wait_until("frames come", || node.frames() > frames + 10)
+}
+
+fn listed() -> Result<(), Failed> {
+    let home = Home::new();
+    let list = |home: &Home| -> Result<String, Failed> {
+        let node = home.role("list", &[])?;
+        wait_until("the devices are listed", || node.said("end") == 1)?;
+        Ok(node.lines())
+    };
+    let server = home.serve()?;
+    home.pactl(&["set-default-source", "mic_a.monitor"]);
+    home.pactl(&["set-default-sink", "spk_b"]);
+    let before = list(&home)?;
+    for line in
+        ["Capture mic_a.monitor 48000 1 default", "Capture spk_b.monitor 48000 1", "Playback spk_b 48000 1 default"]
+    {
+        fail_unless(before.lines().any(|l| l == line), format!("{line:?} is not among\n{before}"))?;
+    }
+    drop(server);
+    let none = list(&home)?;
+    fail_unless(none.lines().next() == Some("end"), format!("no server, and yet\n{none}"))?;
+    let _server = home.serve()?;
+    home.pactl(&["set-default-source", "mic_a.monitor"]);
+    home.pactl(&["set-default-sink", "spk_b"]);
+    let after = list(&home)?;
+    fail_unless(after == before, format!("{before}\nbecame\n{after}"))
+}
+
+fn not_there() -> Result<(), Failed> {
+    let home = Home::new();
+    let _server = home.serve()?;
+    let node = home.node("mic:no such thing", "none", &[])?;
+    wait_until("the node says what is wrong", || node.said("error") == 1)?;
+    let lines = node.lines();
+    let wanted = "no microphone named \"no such thing\" found; the system has mic_a.monitor, spk_b.monitor";
+    fail_unless(lines.contains(wanted), lines)
+}
+
+fn test_tone() -> Result<(), Failed> {
+    let home = Home::new();
+    let _server = home.serve()?;
+    let file = home.path("tone.raw");
+    let recorder = home.record(&file)?;
+    let tone = home.role("tone", &[])?;
+    let check = home.role("check", &[])?;
+    wait_until("both have ended", || tone.said("end") == 1 && check.said("end") == 1)?;
+    drop(recorder);
+    fail_unless(tone.said("played") == 1, tone.lines())?;
+    // The tone's amplitude is 0.1.
+    let heard = check.lines();
+    let peak = heard.lines().find_map(|line| line.strip_prefix("peak ")).and_then(|peak| peak.parse::<f32>().ok());
+    fail_unless(peak.is_some_and(|peak| (0.08..0.13).contains(&peak)), heard)?;
+    let pitches = pitches_hz(&read_raw(&file)?);
+    let right = pitches.iter().filter(|hz| (430..=450).contains(*hz)).count();
+    fail_unless(right >= 5 && right * 10 >= pitches.len() * 8, format!("not the tone's 440 Hz: {pitches:?}"))
+}
+
+/// The pitch of each tenth of a second that is a tone throughout.
+fn pitches_hz(heard: &[f32]) -> Vec<usize> {
+    let is_tone = |piece: &[f32]| piece.chunks(480).all(|c| c.iter().any(|s| s.abs() > 0.08));
+    let rises = |piece: &[f32]| piece.windows(2).filter(|pair| pair[0] < 0.0 && pair[1] >= 0.0).count();
+    heard.chunks_exact(4_800).filter(|piece| is_tone(piece)).map(|piece| 10 * rises(piece)).collect()
+}
+
+/// The speakers' monitor is looped into the microphone, as the air between them would.
+fn echo_is_cancelled() -> Result<(), Failed> {
+    let home = Home::new();
+    let _server = home.serve()?;
+    home.pactl(&[
+        "load-module",
+        "module-loopback",
+        "source=spk_b.monitor",
+        "sink=mic_a",
+        "latency_msec=40",
+        "adjust_time=0",
+    ]);
+    let mut levels = Vec::new();
+    for processing in ["0", "1"] {
+        let environment = [("TREEHOUSE_FAR", "1"), ("TREEHOUSE_PROCESSING", processing)];
+        let mut node = home.node("mic:mic_a.monitor", "speakers:spk_b", &environment)?;
+        wait_until("both are open", || node.said("opened Capture") == 1 && node.said("opened Playback") == 1)?;
+        thread::sleep(Duration::from_secs(9));
+        node.tell("level")?;
+        wait_until("it says how loud it is", || node.said("level") == 1)?;
+        let lines = node.lines();
+        let level = lines.lines().find_map(|line| line.strip_prefix("level ")).ok_or("no level")?;
+        levels.push(level.parse::<f32>()?);
+    }
+    println!("    the echo is sent at {:.1} dBFS unprocessed, {:.1} processed", levels[0], levels[1]);
+    fail_unless(levels[0] > -45.0, format!("there was no echo: {levels:?}"))?;
+    fail_unless(levels[0] - levels[1] > 20.0, format!("{levels:?}"))
 }

@@ -45,7 +45,7 @@ async fn main() -> Result<()> {
             voice.send(Captured { number, captured, level, opus: frame.opus });
         }
         CaptureEvent::Ended | CaptureEvent::Failed(_) => drop(ended.try_send(())),
-        CaptureEvent::Device(_) | CaptureEvent::Source(_) => {}
+        CaptureEvent::Device(_) | CaptureEvent::Meter(_) | CaptureEvent::Source(_) => {}
     })?;
     end.recv().await;
     capture.stop();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use treehouse_audio::{CapturedFrame, Say, encode::LossReport};
+use treehouse_audio::{CaptureOptions, CapturedFrame, Say, encode::LossReport};
 use treehouse_invite::{Policy, Role, StageMember};
 use treehouse_net::{Captured, Handle, address_text};
 use treehouse_room::{Command, Event as RoomEvent, JoinFailure, RoomError};
@@ -195,9 +195,13 @@ impl Session {
             sender.send(Captured { number, captured, level, opus });
         };
         // Who may not come in is not to tell from the sizes of packets what is said.
-        let one_size = self.policy == Policy::Closed;
-        let what = (self.setup.say.clone(), self.setup.node.repeat);
-        match start_voice(what, one_size, (self.node, voice), self.taps.clone(), send).await {
+        let options = CaptureOptions {
+            looped: self.setup.node.repeat,
+            one_size: self.policy == Policy::Closed,
+            processing: self.setup.processing,
+            ..CaptureOptions::default()
+        };
+        match start_voice(self.setup.say.clone(), options, (self.node, voice), self.taps.clone(), send).await {
             Ok(capture) => {
                 self.voice = Some(capture);
                 self.outlet.event(Event::Live { voice: Some(voice.to_string()) });

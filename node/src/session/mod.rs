@@ -17,7 +17,7 @@ mod stop;
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use tokio::sync::mpsc;
-use treehouse_audio::{Capture, Say};
+use treehouse_audio::{Capture, FarEnd, Say};
 use treehouse_invite::{Invite, Policy, Role};
 use treehouse_net::{Endpoint, Handle, NetConfig, address_text};
 use treehouse_room::{Config, HostConfig, Instant as RoomInstant, JoinConfig, Room};
@@ -104,7 +104,12 @@ impl Session {
         let mut outlet = Outlet::start(setup.node.json, setup.hear.takes_standard_output())?;
         let frame_log = setup.frame_log()?;
         let (tell, told) = mpsc::channel(TOLD_MAX);
-        let taps = Taps { clock: Clock::start(), log: frame_log.as_ref().map(Lines::sender), told: tell };
+        let taps = Taps {
+            clock: Clock::start(),
+            log: frame_log.as_ref().map(Lines::sender),
+            told: tell,
+            far_end: FarEnd::default(),
+        };
         let ears = Ears::open(setup.hear.clone(), setup.mix(), taps.clone()).await?;
         let listening = addresses.iter().map(address_text).collect();
         outlet.event(Event::Started { peer: peer_id(&node), temporary: identity.is_temporary(), listening });

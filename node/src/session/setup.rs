@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, io::BufWriter};
 
-use treehouse_audio::{Hear, MixOptions, Say, SinkError};
+use treehouse_audio::{Hear, MixOptions, Processing, Say, SinkError};
 use treehouse_net::parse_address;
 use treehouse_wire::Address;
 
@@ -23,6 +23,8 @@ pub struct Setup {
     pub hear: Hear,
     /// Where it listens; empty for the default.
     pub listen: Vec<Address>,
+    /// What is done to a microphone's sound.
+    pub processing: Processing,
     /// What every node takes.
     pub node: NodeArgs,
 }
@@ -47,7 +49,7 @@ impl Setup {
             .iter()
             .map(|text| parse_address(text).map_err(|error| usage(error.to_string())))
             .collect::<Result<_, _>>()?;
-        Ok(Setup { name: name.to_owned(), say, hear, listen, node })
+        Ok(Setup { name: name.to_owned(), say, hear, listen, processing: Processing::default(), node })
     }
 
     /// How voices are mixed.

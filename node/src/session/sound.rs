@@ -10,8 +10,8 @@ use std::{
 
 use tokio::{sync::mpsc, task::spawn_blocking};
 use treehouse_audio::{
-    Capture, CaptureEvent, CaptureOptions, CapturedFrame, DeviceReport, Direction, Hear, JitterConfig, MixOptions,
-    Outcome, Playback, PlaybackEvent, PlaybackOptions, Say, SinkError, SourceError, VoiceFrame,
+    Capture, CaptureEvent, CaptureOptions, CapturedFrame, DeviceReport, Direction, FarEnd, Hear, JitterConfig,
+    MixOptions, Outcome, Playback, PlaybackEvent, PlaybackOptions, Say, SinkError, SourceError, VoiceFrame,
 };
 use treehouse_room::PlayFrame;
 use treehouse_wire::{Level, Losses, NodeId, VoiceId};
@@ -56,6 +56,8 @@ pub struct Taps {
     pub log: Option<LineSender<Entry>>,
     /// To the session.
     pub told: mpsc::Sender<Told>,
+    /// What the speakers play, to be taken out of the microphone.
+    pub far_end: FarEnd,
 }
 
 impl Taps {
@@ -160,7 +162,8 @@ impl Player {
 
 fn start_playback(hear: Hear, mix: MixOptions, taps: Taps) -> Result<Playback, SinkError> {
     let first = AtomicBool::new(true);
-    Playback::start(hear, PlaybackOptions { mix, ..PlaybackOptions::default() }, move |event| match event {
+    let options = PlaybackOptions { mix, far_end: taps.far_end.clone(), ..PlaybackOptions::default() };
+    Playback::start(hear, options, move |event| match event {
         PlaybackEvent::Played { voice, number, outcome, left_mixer_at } => {
             let outcome = match outcome {
                 Outcome::Decoded => framelog::Outcome::Decoded,
@@ -184,22 +187,22 @@ fn start_playback(hear: Hear, mix: MixOptions, taps: Taps) -> Result<Playback, S
     })
 }
 
-/// Starts to speak: each frame goes to `send`. A file or list again and again if it is to be `repeated`; in packets of one size, if
-/// that is wanted.
+/// Starts to speak: each frame goes to `send`.
 ///
 /// # Errors
 /// [`SourceError`] where the source cannot be opened.
 pub async fn start_voice(
-    (say, repeated): (Say, bool),
-    one_size: bool,
+    say: Say,
+    options: CaptureOptions,
     (me, voice): (NodeId, VoiceId),
     taps: Taps,
     mut send: impl FnMut(CapturedFrame) + Send + 'static,
 ) -> Result<Capture, SourceError> {
     let mut meter = Meter::default();
     // The samples that come with the program go on for as long as the session does; a file is said once.
-    let options =
-        CaptureOptions { looped: repeated || matches!(say, Say::Sample(_)), muted: false, one_size, dtx: !one_size };
+    let looped = options.looped || matches!(say, Say::Sample(_));
+    let dtx = !options.one_size;
+    let options = CaptureOptions { looped, dtx, far_end: taps.far_end.clone(), ..options };
     let deliver = move |event| match event {
         CaptureEvent::Frame(frame) => {
             let at_ns = taps.clock.ns(frame.captured_at + FRAME);
@@ -214,6 +217,8 @@ pub async fn start_voice(
             taps.tell(Told::Notice(format!("you are not heard any more: {error}")));
             taps.tell(Told::VoiceOver);
         }
+        // Levels come with the frames.
+        CaptureEvent::Meter(_) => {}
         CaptureEvent::Device(report) => taps.tell(Told::Notice(device_notice(&report))),
         CaptureEvent::Source(notice) => taps.tell(Told::Notice(notice.to_string())),
     };
@@ -232,5 +237,6 @@ fn device_notice(report: &DeviceReport) -> String {
         DeviceReport::Lost { direction, why } => {
             format!("the {} is lost ({why}); it is opened again as soon as it is back", noun(direction))
         }
+        DeviceReport::Closed { direction } => format!("the {} is closed", noun(direction)),
     }
 }

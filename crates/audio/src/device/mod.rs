@@ -10,13 +10,22 @@
 //! A device that reports an error, or whose callbacks cease, is lost: its thread says so, opens the device anew after
 //! 0.2 s, then 0.4 s and so on up to 5 s, and hands over a new ring. There is no silent fallback to a device that only
 //! pretends: ALSA's `null`, which runs free at a thousand times real time, is refused by name and by speed.
+//!
+//! Whoever asks for the system's default gets what is the default at any time: once a second it is asked for, since neither
+//! PulseAudio nor ALSA moves a stream by itself for sure. A device that was asked for by name and is gone is lost, even where
+//! the sound server has moved its stream to another one: nobody is to be heard through a microphone that they did not choose.
 
+#[doc(hidden)]
+pub mod callback;
+mod far_end;
+mod find;
 mod open;
+mod probe;
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -24,6 +33,14 @@ use std::{
 };
 
 use rtrb::{Consumer, Producer};
+
+pub(crate) use self::far_end::FarEndReader;
+use self::{callback::Health, find::System};
+pub use self::{
+    far_end::FarEnd,
+    find::{DeviceInfo, list, sound_system},
+    probe::{MicrophoneCheck, check_microphone, play_test_tone},
+};
 
 /// A second of sound at the highest usual rate, half of it in stereo; a ring that is full drops what comes.
 pub(crate) const RING_SAMPLES: usize = 96_000;
@@ -35,12 +52,16 @@ const STALL: Duration = Duration::from_secs(3);
 const CALLBACK_MS: (u32, u32) = (10, 80);
 /// How long a microphone is watched before it is said to deliver too little; opening takes half a second of it.
 const SHORT_AFTER: Duration = Duration::from_millis(1_000);
+/// How often it is asked whether the device is still the one that is meant.
+const LOOK_ELSEWHERE: Duration = Duration::from_secs(1);
 /// Less than this share of its rate is too little.
 const SHORT_PERCENT: u64 = 85;
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Opening takes longer than this only where the sound server hangs.
 const OPEN_MAX: Duration = Duration::from_secs(6);
+/// Closing takes longer than this only where the device is gone.
+const CLOSE_MAX: Duration = Duration::from_millis(500);
 /// A device this many times faster than its rate is no device.
 const FREE_RUN: u64 = 8;
 
@@ -57,6 +78,13 @@ impl Direction {
     const fn noun(self) -> &'static str {
         match self {
             Direction::Capture => "microphone",
+            Direction::Playback => "speakers",
+        }
+    }
+
+    const fn plural(self) -> &'static str {
+        match self {
+            Direction::Capture => "microphones",
             Direction::Playback => "speakers",
         }
     }
@@ -85,6 +113,25 @@ pub enum DeviceError {
         /// The names there are.
         known: String,
     },
+    /// More than one device has the name that was asked for.
+    #[error("several {} are named {name:?}; say which by its id, one of {ids}: `treehouse devices` lists them", .direction.plural())]
+    Ambiguous {
+        /// Which way.
+        direction: Direction,
+        /// What was asked for.
+        name: String,
+        /// The ids that fit.
+        ids: String,
+    },
+    /// Somebody else holds it.
+    #[error("another program uses the {} alone; close it, or choose another device: `treehouse devices` lists them", .0.noun())]
+    Busy(Direction),
+    /// The system does not let this program.
+    #[error("this program may not use the {}; allow it in the system's settings, or choose another device: `treehouse devices` lists them", .0.noun())]
+    Forbidden(Direction),
+    /// The sound system hangs.
+    #[error("the sound system does not answer; restart it, or log out and in again")]
+    NoAnswer,
     /// The device is there but does not open.
     #[error("cannot open the {} ({why}); {}", .direction.noun(), .direction.instead())]
     Failed {
@@ -114,38 +161,53 @@ pub enum DeviceReport {
         /// What was seen.
         why: String,
     },
+    /// It was closed because nobody wants it: the speaker is muted. Nothing is recorded any more.
+    Closed {
+        /// Which way.
+        direction: Direction,
+    },
+}
+
+/// What to open.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// The id or the name of a device; none for the system's default, whatever that is at the time.
+    pub(crate) name: Option<String>,
+    /// Channels in a microphone's ring, interleaved: 1 or 2.
+    pub(crate) channels: u16,
+    /// Who is told what speakers play.
+    pub(crate) far_end: FarEnd,
+}
+
+impl Wanted {
+    pub(crate) fn microphone(name: Option<String>, channels: u16) -> Self {
+        Wanted { name, channels, far_end: FarEnd::default() }
+    }
+
+    pub(crate) fn speakers(name: Option<String>, far_end: FarEnd) -> Self {
+        Wanted { name, channels: 2, far_end }
+    }
 }
 
 /// The end of a ring that the engine holds: it reads a microphone's and writes the speakers'.
 pub(crate) trait RingEnd: Send + Sized + 'static {
     const DIRECTION: Direction;
     /// Opens the device, with callbacks about every `callback_ms`, and connects it to a new ring.
-    fn open(name: Option<&str>, callback_ms: u32) -> Result<open::Open<Self>, DeviceError>;
+    fn open(wanted: &Wanted, callback_ms: u32) -> Result<open::Open<Self>, DeviceError>;
 }
 
 impl RingEnd for Consumer<f32> {
     const DIRECTION: Direction = Direction::Capture;
-    fn open(name: Option<&str>, callback_ms: u32) -> Result<open::Open<Self>, DeviceError> {
-        open::microphone(name, callback_ms)
+    fn open(wanted: &Wanted, callback_ms: u32) -> Result<open::Open<Self>, DeviceError> {
+        open::microphone(wanted, callback_ms)
     }
 }
 
 impl RingEnd for Producer<f32> {
     const DIRECTION: Direction = Direction::Playback;
-    fn open(name: Option<&str>, callback_ms: u32) -> Result<open::Open<Self>, DeviceError> {
-        open::speakers(name, callback_ms)
+    fn open(wanted: &Wanted, callback_ms: u32) -> Result<open::Open<Self>, DeviceError> {
+        open::speakers(wanted, callback_ms)
     }
-}
-
-/// What the callbacks leave for others to see.
-#[derive(Debug, Default)]
-pub(crate) struct Health {
-    /// The sound system reported that the stream is over.
-    pub(crate) lost: AtomicBool,
-    /// Samples that passed the callback.
-    pub(crate) samples: AtomicU64,
-    /// Samples dropped because the ring was full (microphone), or played as silence because it was empty (speakers).
-    pub(crate) missed: AtomicU64,
 }
 
 /// A ring that has just been connected to a device.
@@ -153,6 +215,7 @@ pub(crate) struct Connected<R> {
     pub(crate) ring: R,
     pub(crate) rate_hz: u32,
     pub(crate) name: String,
+    pub(crate) id: String,
     pub(crate) health: Arc<Health>,
 }
 
@@ -169,29 +232,47 @@ pub(crate) struct Device<R: RingEnd> {
 }
 
 impl<R: RingEnd> Device<R> {
-    /// Opens the named device, or the default; returns it with its first ring.
-    pub(crate) fn start(name: Option<String>) -> Result<(Self, Connected<R>), DeviceError> {
+    /// Opens the device; returns it with its first ring.
+    pub(crate) fn start(wanted: Wanted) -> Result<(Self, Connected<R>), DeviceError> {
         let failed = |why: String| DeviceError::Failed { direction: R::DIRECTION, why };
         let (first_tx, first) = sync_channel(1);
+        let device = Self::spawn(wanted, move |keeper| match R::open(&keeper.wanted, keeper.callback_ms) {
+            Err(error) => drop(first_tx.send(Err(error))),
+            Ok(open::Open { stream, connected }) => {
+                let opened = Opened::new(stream, &connected);
+                if first_tx.send(Ok(connected)).is_ok() {
+                    keeper.keep(opened);
+                }
+            }
+        })
+        .map_err(|error| failed(error.to_string()))?;
+        let connected = first.recv_timeout(OPEN_MAX).map_err(|_| DeviceError::NoAnswer)??;
+        Ok((device, connected))
+    }
+
+    /// Opens the device without waiting for it: its first ring comes with [`Device::poll`], and so does what is wrong with it.
+    pub(crate) fn start_later(wanted: Wanted) -> Result<Self, DeviceError> {
+        let spawned = Self::spawn(wanted, |mut keeper: Keeper<R>| {
+            let opened = match keeper.open() {
+                Ok(opened) => opened,
+                Err(error) if keeper.tell(FromDevice::Lost(error.to_string())) => keeper.reopen(true),
+                Err(_) => None,
+            };
+            if let Some(opened) = opened {
+                keeper.keep(opened);
+            }
+        });
+        spawned.map_err(|error| DeviceError::Failed { direction: R::DIRECTION, why: error.to_string() })
+    }
+
+    fn spawn(wanted: Wanted, run: impl FnOnce(Keeper<R>) + Send + 'static) -> std::io::Result<Self> {
         // The engine looks every 20 ms, and a device changes state a few times a second at most.
         let (events_tx, events) = sync_channel(4);
         let (stop, stop_rx) = sync_channel(1);
-        let thread = thread::Builder::new()
-            .name(format!("treehouse-{}", R::DIRECTION.noun()))
-            .spawn(move || match R::open(name.as_deref(), CALLBACK_MS.0) {
-                Err(error) => drop(first_tx.send(Err(error))),
-                Ok(open::Open { stream, connected }) => {
-                    let (health, rate_hz) = (connected.health.clone(), connected.rate_hz);
-                    if first_tx.send(Ok(connected)).is_ok() {
-                        Keeper { name, events: events_tx, stop: stop_rx, callback_ms: CALLBACK_MS.0 }
-                            .keep(stream, health, rate_hz);
-                    }
-                }
-            })
-            .map_err(|error| failed(error.to_string()))?;
-        let connected =
-            first.recv_timeout(OPEN_MAX).map_err(|_| failed("the sound system does not answer".into()))??;
-        Ok((Device { events, stop: Some(stop), thread: Some(thread) }, connected))
+        let keeper = Keeper { wanted, events: events_tx, stop: stop_rx, callback_ms: CALLBACK_MS.0 };
+        let name = format!("treehouse-{}", R::DIRECTION.noun());
+        let thread = thread::Builder::new().name(name).spawn(move || run(keeper))?;
+        Ok(Device { events, stop: Some(stop), thread: Some(thread) })
     }
 
     /// What has happened since the last look; never waits.
@@ -217,10 +298,39 @@ impl<R: RingEnd> Drop for Device<R> {
 
 /// Runs on the device's thread.
 struct Keeper<R> {
-    name: Option<String>,
+    wanted: Wanted,
     events: SyncSender<FromDevice<R>>,
     stop: Receiver<()>,
     callback_ms: u32,
+}
+
+/// A device that is open, whose ring the engine has.
+struct Opened {
+    _stream: open::Stream,
+    health: Arc<Health>,
+    rate_hz: u32,
+    id: String,
+}
+
+impl Opened {
+    fn new<R>(stream: open::Stream, connected: &Connected<R>) -> Self {
+        let (health, rate_hz, id) = (connected.health.clone(), connected.rate_hz, connected.id.clone());
+        Opened { _stream: stream, health, rate_hz, id }
+    }
+}
+
+impl Opened {
+    /// Closes the device. The stream of one that was unplugged may wait for ever for an answer of the sound server; it is left to that.
+    fn close(self) {
+        let (closing, closed) = sync_channel::<()>(1);
+        let work = move || {
+            drop(self);
+            drop(closing);
+        };
+        if thread::Builder::new().name("treehouse-close".into()).spawn(work).is_ok() {
+            let _ = closed.recv_timeout(CLOSE_MAX);
+        }
+    }
 }
 
 /// Why a device must be opened again.
@@ -228,49 +338,76 @@ enum Verdict {
     Lost(&'static str),
     /// It works, but needs larger callbacks.
     Short,
+    /// It works, but another one is the system's default now.
+    Moved,
 }
 
 impl<R: RingEnd> Keeper<R> {
-    fn keep(mut self, mut stream: open::Stream, mut health: Arc<Health>, mut rate_hz: u32) {
-        while let Some(verdict) = self.watch(&health, rate_hz) {
-            drop(stream);
+    fn keep(mut self, mut opened: Opened) {
+        while let Some(verdict) = self.watch(&opened) {
+            opened.close();
+            let mut lost = false;
             match verdict {
                 Verdict::Short => self.callback_ms *= 2,
                 Verdict::Lost(why) if !self.tell(FromDevice::Lost(why.to_owned())) => return,
-                Verdict::Lost(_) => {}
+                Verdict::Lost(_) => lost = true,
+                Verdict::Moved => {}
             }
-            let Some(again) = self.reopen() else { return };
-            (stream, health, rate_hz) = (again.stream, again.connected.health.clone(), again.connected.rate_hz);
-            if !self.tell(FromDevice::Connected(again.connected)) {
-                return;
-            }
+            let Some(again) = self.reopen(lost) else { return };
+            opened = again;
         }
+        opened.close();
     }
 
     /// Returns what is wrong with the device, or none when it is no longer wanted.
-    fn watch(&self, health: &Health, rate_hz: u32) -> Option<Verdict> {
+    fn watch(&self, opened: &Opened) -> Option<Verdict> {
         let mut pulse = Pulse::new();
+        let mut elsewhere = Elsewhere::default();
+        let system = System::new();
         loop {
             if self.stopped_within(LOOK) {
                 return None;
             }
-            if health.lost.load(Ordering::Relaxed) {
+            if opened.health.lost.load(Ordering::Relaxed) {
                 return Some(Verdict::Lost("the sound system ended the stream"));
             }
-            let samples = health.samples.load(Ordering::Relaxed);
+            let samples = opened.health.samples.load(Ordering::Relaxed);
             let may_grow = R::DIRECTION == Direction::Capture && self.callback_ms < CALLBACK_MS.1;
-            if let Some(verdict) = pulse.look(samples, rate_hz, may_grow) {
+            if let Some(verdict) = pulse.look(samples, opened.rate_hz, may_grow) {
+                return Some(verdict);
+            }
+            // A sound server that hangs does not answer either: it is asked only while sound passes.
+            if let Some(verdict) = elsewhere.look(samples, || self.meant(&system), &opened.id) {
                 return Some(verdict);
             }
         }
     }
 
-    fn reopen(&self) -> Option<open::Open<R>> {
+    /// The id of the device that would be opened now, or how it is not there.
+    fn meant(&self, system: &System) -> Result<Option<String>, &'static str> {
+        let current = system.current(R::DIRECTION, self.wanted.name.as_deref());
+        match (current, &self.wanted.name) {
+            (None, Some(_)) => Err("the device is gone"),
+            (current, _) => Ok(current),
+        }
+    }
+
+    /// Opens the device and hands over its ring.
+    fn open(&mut self) -> Result<Option<Opened>, DeviceError> {
+        let open = R::open(&self.wanted, self.callback_ms)?;
+        let opened = Opened::new(open.stream, &open.connected);
+        Ok(self.tell(FromDevice::Connected(open.connected)).then_some(opened))
+    }
+
+    /// Opens the device as soon as that works; tells that it is `lost` where that is news.
+    fn reopen(&mut self, mut lost: bool) -> Option<Opened> {
         let mut backoff = BACKOFF_MIN;
         loop {
-            match R::open(self.name.as_deref(), self.callback_ms) {
-                Ok(open) => return Some(open),
-                Err(error) => tracing::debug!(%error, "device still lost"),
+            match self.open() {
+                Ok(opened) => return opened,
+                Err(error) if lost => tracing::debug!(%error, "device still lost"),
+                Err(error) if self.tell(FromDevice::Lost(error.to_string())) => lost = true,
+                Err(_) => return None,
             }
             if self.stopped_within(backoff) {
                 return None;
@@ -294,6 +431,33 @@ impl<R: RingEnd> Keeper<R> {
             if self.stopped_within(LOOK) {
                 return false;
             }
+        }
+    }
+}
+
+/// Sees when another device is meant than the one that is open.
+#[derive(Default)]
+struct Elsewhere {
+    /// Samples when it was asked last, and when that was.
+    asked: Option<(u64, Instant)>,
+}
+
+impl Elsewhere {
+    fn look(
+        &mut self,
+        samples: u64,
+        meant: impl FnOnce() -> Result<Option<String>, &'static str>,
+        open: &str,
+    ) -> Option<Verdict> {
+        let (before, at) = *self.asked.get_or_insert_with(|| (samples, Instant::now()));
+        if samples == before || at.elapsed() < LOOK_ELSEWHERE {
+            return None;
+        }
+        self.asked = Some((samples, Instant::now()));
+        match meant() {
+            Err(why) => Some(Verdict::Lost(why)),
+            Ok(Some(id)) if id != open => Some(Verdict::Moved),
+            Ok(_) => None,
         }
     }
 }
@@ -353,6 +517,7 @@ mod tests {
                 None => {}
                 Some(Verdict::Lost(why)) => return Some(why),
                 Some(Verdict::Short) => return Some("short"),
+                Some(Verdict::Moved) => return Some("moved"),
             }
         }
         None

@@ -1,15 +1,20 @@
-//! Finding, configuring and opening a device, and the callbacks.
+//! Configuring and opening a device.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use cpal::{
-    BufferSize, ErrorKind, FromSample, Sample, SampleFormat, SizedSample, StreamConfig, SupportedStreamConfig,
-    traits::{DeviceTrait, HostTrait, StreamTrait},
+    BufferSize, ErrorKind, FromSample, SampleFormat, SizedSample, StreamConfig, SupportedStreamConfig,
+    traits::{DeviceTrait, StreamTrait},
 };
 use rtrb::{Consumer, Producer, RingBuffer};
 use treehouse_wire::units::SAMPLE_RATE_HZ;
 
-use super::{Connected, DeviceError, Direction, Health, RING_SAMPLES};
+use super::{
+    Connected, DeviceError, Direction, RING_SAMPLES, Wanted,
+    callback::{Health, MicrophoneCallback, SpeakersCallback},
+    far_end::FAR_END_SAMPLES,
+    find::{System, id, label},
+};
 
 /// A running stream; dropping it closes the device.
 pub(crate) struct Stream(#[expect(dead_code, reason = "held so that the device stays open")] cpal::Stream);
@@ -19,39 +24,49 @@ pub(crate) struct Open<R> {
     pub(crate) connected: Connected<R>,
 }
 
-/// How fast speakers that run dry fall silent, per sample: to a tenth in 2 ms, without a click.
-const DECAY: f32 = 0.976;
-
-/// Opens a microphone; its callback mixes channels down and fills the ring.
-pub(crate) fn microphone(name: Option<&str>, callback_ms: u32) -> Result<Open<Consumer<f32>>, DeviceError> {
-    let (device, config) = find(Direction::Capture, name)?;
+/// Opens a microphone; its callback fills the ring.
+pub(crate) fn microphone(wanted: &Wanted, callback_ms: u32) -> Result<Open<Consumer<f32>>, DeviceError> {
+    let (device, config) = find(Direction::Capture, wanted)?;
     let (ring_in, ring) = RingBuffer::new(RING_SAMPLES);
     let health = Arc::new(Health::default());
+    let callback = MicrophoneCallback {
+        device_channels: usize::from(config.channels()),
+        channels: usize::from(wanted.channels),
+        ring: ring_in,
+        health: health.clone(),
+    };
     let stream = match config.sample_format() {
-        SampleFormat::F32 => capture::<f32>(&device, &config, callback_ms, ring_in, &health),
-        SampleFormat::I16 => capture::<i16>(&device, &config, callback_ms, ring_in, &health),
-        SampleFormat::I32 => capture::<i32>(&device, &config, callback_ms, ring_in, &health),
-        SampleFormat::U8 => capture::<u8>(&device, &config, callback_ms, ring_in, &health),
-        SampleFormat::U16 => capture::<u16>(&device, &config, callback_ms, ring_in, &health),
+        SampleFormat::F32 => capture::<f32>(&device, &config, callback_ms, callback),
+        SampleFormat::I16 => capture::<i16>(&device, &config, callback_ms, callback),
+        SampleFormat::I32 => capture::<i32>(&device, &config, callback_ms, callback),
+        SampleFormat::U8 => capture::<u8>(&device, &config, callback_ms, callback),
+        SampleFormat::U16 => capture::<u16>(&device, &config, callback_ms, callback),
         other => return Err(failed(Direction::Capture, format!("it only offers the sample format {other}"))),
     };
     connect(Direction::Capture, stream, &device, &config, ring, health)
 }
 
-/// Opens speakers; their callback empties the ring, which holds a left and a right sample in turn, into their channels.
-pub(crate) fn speakers(name: Option<&str>, callback_ms: u32) -> Result<Open<Producer<f32>>, DeviceError> {
-    let (device, config) = find(Direction::Playback, name)?;
+/// Opens speakers; their callback empties the ring, which holds a left and a right sample in turn, into their channels, and
+/// tells the echo canceller.
+pub(crate) fn speakers(wanted: &Wanted, callback_ms: u32) -> Result<Open<Producer<f32>>, DeviceError> {
+    let (device, config) = find(Direction::Playback, wanted)?;
     let (ring, ring_out) = RingBuffer::new(RING_SAMPLES);
+    let (far_end, played) = RingBuffer::new(FAR_END_SAMPLES);
     let health = Arc::new(Health::default());
+    let device_channels = usize::from(config.channels());
+    let callback =
+        SpeakersCallback { device_channels, ring: ring_out, far_end, last: [0.0; 2], health: health.clone() };
     let stream = match config.sample_format() {
-        SampleFormat::F32 => playback::<f32>(&device, &config, callback_ms, ring_out, &health),
-        SampleFormat::I16 => playback::<i16>(&device, &config, callback_ms, ring_out, &health),
-        SampleFormat::I32 => playback::<i32>(&device, &config, callback_ms, ring_out, &health),
-        SampleFormat::U8 => playback::<u8>(&device, &config, callback_ms, ring_out, &health),
-        SampleFormat::U16 => playback::<u16>(&device, &config, callback_ms, ring_out, &health),
+        SampleFormat::F32 => playback::<f32>(&device, &config, callback_ms, callback),
+        SampleFormat::I16 => playback::<i16>(&device, &config, callback_ms, callback),
+        SampleFormat::I32 => playback::<i32>(&device, &config, callback_ms, callback),
+        SampleFormat::U8 => playback::<u8>(&device, &config, callback_ms, callback),
+        SampleFormat::U16 => playback::<u16>(&device, &config, callback_ms, callback),
         other => return Err(failed(Direction::Playback, format!("they only offer the sample format {other}"))),
     };
-    connect(Direction::Playback, stream, &device, &config, ring, health)
+    let open = connect(Direction::Playback, stream, &device, &config, ring, health)?;
+    wanted.far_end.connect(played, config.sample_rate());
+    Ok(open)
 }
 
 fn connect<R>(
@@ -62,74 +77,30 @@ fn connect<R>(
     ring: R,
     health: Arc<Health>,
 ) -> Result<Open<R>, DeviceError> {
-    let stream = stream.map_err(|error| failed(direction, error.to_string()))?;
+    let refused = |error: cpal::Error| DeviceError::from_system(direction, &error);
+    let stream = stream.map_err(refused)?;
     // Streams start paused.
-    stream.play().map_err(|error| failed(direction, error.to_string()))?;
-    let connected = Connected { ring, rate_hz: config.sample_rate(), name: label(device), health };
+    stream.play().map_err(refused)?;
+    let connected = Connected { ring, rate_hz: config.sample_rate(), name: label(device), id: id(device), health };
     Ok(Open { stream: Stream(stream), connected })
 }
 
-fn find(direction: Direction, name: Option<&str>) -> Result<(cpal::Device, SupportedStreamConfig), DeviceError> {
-    let host = cpal::default_host();
-    if !has_any_card(&host) {
-        return Err(DeviceError::NoDevice(direction));
-    }
-    let device = match (name, direction) {
-        (Some(name), _) => find_named(&host, direction, name)?,
-        (None, Direction::Capture) => host.default_input_device().ok_or(DeviceError::NoDevice(direction))?,
-        (None, Direction::Playback) => host.default_output_device().ok_or(DeviceError::NoDevice(direction))?,
-    };
-    if id(&device) == "null" {
-        return Err(DeviceError::NoDevice(direction));
-    }
-    let config = choose_config(&device, direction).map_err(|error| match error.kind() {
-        ErrorKind::DeviceNotAvailable => DeviceError::NoDevice(direction),
-        _ => failed(direction, error.to_string()),
-    })?;
+fn find(direction: Direction, wanted: &Wanted) -> Result<(cpal::Device, SupportedStreamConfig), DeviceError> {
+    let device = System::new().find(direction, wanted.name.as_deref())?;
+    let config = choose_config(&device, direction, wanted.channels)
+        .map_err(|error| DeviceError::from_system(direction, &error))?;
     Ok((device, config))
 }
 
-/// Without a sound server, ALSA on a machine without a card only fills standard error with its search for one.
-#[cfg(target_os = "linux")]
-fn has_any_card(host: &cpal::Host) -> bool {
-    host.id() != cpal::HostId::Alsa || std::fs::read_dir("/proc/asound").is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn has_any_card(_: &cpal::Host) -> bool {
-    true
-}
-
-fn find_named(host: &cpal::Host, direction: Direction, name: &str) -> Result<cpal::Device, DeviceError> {
-    let devices = host.devices().map_err(|error| failed(direction, error.to_string()))?;
-    let usable = devices.filter(|device| match direction {
-        Direction::Capture => device.supports_input(),
-        Direction::Playback => device.supports_output(),
-    });
-    let mut known = Vec::new();
-    for device in usable {
-        if id(&device) == name || label(&device) == name {
-            return Ok(device);
-        }
-        known.push(id(&device));
-    }
-    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-    Err(DeviceError::Unknown { direction, name: name.into(), known })
-}
-
-fn id(device: &cpal::Device) -> String {
-    device.id().map_or_else(|_| String::new(), |id| id.id().to_owned())
-}
-
-fn label(device: &cpal::Device) -> String {
-    device.description().map_or_else(|_| id(device), |description| description.name().to_owned())
-}
-
 /// 48 kHz if the device has it, in the format and channel count that need the least conversion; else its default.
-fn choose_config(device: &cpal::Device, direction: Direction) -> Result<SupportedStreamConfig, cpal::Error> {
+fn choose_config(
+    device: &cpal::Device,
+    direction: Direction,
+    channels: u16,
+) -> Result<SupportedStreamConfig, cpal::Error> {
     let best = match direction {
-        Direction::Capture => best_of(1, device.supported_input_configs()?),
-        Direction::Playback => best_of(2, device.supported_output_configs()?),
+        Direction::Capture => best_of(channels, device.supported_input_configs()?),
+        Direction::Playback => best_of(channels, device.supported_output_configs()?),
     };
     match (best, direction) {
         (Some(config), _) => Ok(config),
@@ -152,7 +123,11 @@ fn best_of(
     };
     ranges
         .filter(|range| (range.min_sample_rate()..=range.max_sample_rate()).contains(&SAMPLE_RATE_HZ))
-        .filter_map(|range| Some(((format_cost(range.sample_format())?, range.channels().abs_diff(channels)), range)))
+        .filter_map(|range| {
+            let too_few = range.channels() < channels;
+            let too_many = range.channels().saturating_sub(channels);
+            Some(((too_few, format_cost(range.sample_format())?, too_many), range))
+        })
         .min_by_key(|(cost, _)| *cost)
         .and_then(|(_, range)| range.try_with_sample_rate(SAMPLE_RATE_HZ))
 }
@@ -170,77 +145,29 @@ fn capture<T>(
     device: &cpal::Device,
     config: &SupportedStreamConfig,
     callback_ms: u32,
-    mut ring: Producer<f32>,
-    health: &Arc<Health>,
+    mut callback: MicrophoneCallback,
 ) -> Result<cpal::Stream, cpal::Error>
 where
     T: SizedSample,
     f32: FromSample<T>,
 {
-    let channels = usize::from(config.channels().max(1));
-    let in_callback = health.clone();
-    let callback = move |data: &[T], _: &cpal::InputCallbackInfo| {
-        let mut missed = 0;
-        for frame in data.chunks_exact(channels) {
-            let sum: f32 = frame.iter().map(|sample| f32::from_sample(*sample)).sum();
-            missed += u64::from(ring.push(sum / channels as f32).is_err());
-        }
-        in_callback.missed.fetch_add(missed, Ordering::Relaxed);
-        in_callback.samples.fetch_add((data.len() / channels) as u64, Ordering::Relaxed);
-    };
-    device.build_input_stream(stream_config(config, callback_ms), callback, on_error(health), Some(super::OPEN_MAX / 2))
+    let on_error = on_error(&callback.health);
+    let on_data = move |data: &[T], _: &cpal::InputCallbackInfo| callback.run(data);
+    device.build_input_stream(stream_config(config, callback_ms), on_data, on_error, Some(super::OPEN_MAX / 2))
 }
 
 fn playback<T>(
     device: &cpal::Device,
     config: &SupportedStreamConfig,
     callback_ms: u32,
-    mut ring: Consumer<f32>,
-    health: &Arc<Health>,
+    mut callback: SpeakersCallback,
 ) -> Result<cpal::Stream, cpal::Error>
 where
     T: SizedSample + FromSample<f32>,
 {
-    let channels = usize::from(config.channels().max(1));
-    let in_callback = health.clone();
-    let mut last = [0.0; 2];
-    let callback = move |data: &mut [T], _: &cpal::OutputCallbackInfo| {
-        let mut missed = 0;
-        for frame in data.chunks_exact_mut(channels) {
-            last = next_pair(&mut ring).unwrap_or_else(|| {
-                missed += 1;
-                last.map(|sample| sample * DECAY)
-            });
-            spread(last, frame);
-        }
-        in_callback.missed.fetch_add(missed, Ordering::Relaxed);
-        in_callback.samples.fetch_add((data.len() / channels) as u64, Ordering::Relaxed);
-    };
-    device.build_output_stream(
-        stream_config(config, callback_ms),
-        callback,
-        on_error(health),
-        Some(super::OPEN_MAX / 2),
-    )
-}
-
-fn next_pair(ring: &mut Consumer<f32>) -> Option<[f32; 2]> {
-    if ring.slots() < 2 {
-        return None;
-    }
-    Some([ring.pop().ok()?, ring.pop().ok()?])
-}
-
-/// The first two channels are left and right everywhere; a single one, and any others, get both.
-fn spread<T: SizedSample + FromSample<f32>>([left, right]: [f32; 2], frame: &mut [T]) {
-    let both = T::from_sample((left + right) / 2.0);
-    match frame {
-        [first, second, others @ ..] => {
-            (*first, *second) = (T::from_sample(left), T::from_sample(right));
-            others.fill(both);
-        }
-        fewer => fewer.fill(both),
-    }
+    let on_error = on_error(&callback.health);
+    let on_data = move |data: &mut [T], _: &cpal::OutputCallbackInfo| callback.run(data);
+    device.build_output_stream(stream_config(config, callback_ms), on_data, on_error, Some(super::OPEN_MAX / 2))
 }
 
 /// The error callback: only what ends the stream matters, and only a flag is set.
@@ -254,31 +181,4 @@ fn on_error(health: &Arc<Health>) -> impl FnMut(cpal::Error) + Send + 'static {
 
 fn failed(direction: Direction, why: String) -> DeviceError {
     DeviceError::Failed { direction, why }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn left_and_right_go_to_the_first_two_channels_and_both_to_a_single_one() {
-        let spread_over = |channels: usize| {
-            let mut frame = vec![0.0_f32; channels];
-            spread([0.5, -0.25], &mut frame);
-            frame
-        };
-        assert_eq!(spread_over(1), [0.125]);
-        assert_eq!(spread_over(2), [0.5, -0.25]);
-        assert_eq!(spread_over(4), [0.5, -0.25, 0.125, 0.125]);
-    }
-
-    #[test]
-    fn half_a_pair_stays_in_the_ring() {
-        let (mut ring_in, mut ring) = RingBuffer::new(4);
-        [1.0, 2.0, 3.0].into_iter().for_each(|sample| ring_in.push(sample).unwrap());
-        assert_eq!(next_pair(&mut ring), Some([1.0, 2.0]));
-        assert_eq!(next_pair(&mut ring), None);
-        ring_in.push(4.0).unwrap();
-        assert_eq!(next_pair(&mut ring), Some([3.0, 4.0]));
-    }
 }

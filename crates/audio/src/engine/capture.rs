@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -11,39 +11,33 @@ use std::{
 };
 
 use bytes::Bytes;
-use rtrb::Consumer;
-use treehouse_wire::{
-    CaptureTime, FrameNumber, Level,
-    units::{FRAME_SAMPLES, SAMPLE_RATE_HZ},
-};
+use treehouse_wire::{CaptureTime, FrameNumber, Level, units::FRAME_SAMPLES};
 
 use super::{
     TICK,
     encoded::{EncodedVoice, Lost},
+    microphone::{Microphone, Piece},
     ticks,
 };
 use crate::{
     FRAME,
-    device::{Connected, Device, DeviceError, DeviceReport, Direction, FromDevice},
+    device::{DeviceReport, FarEnd},
     encode::LossReport,
-    jitter::samples_duration,
-    resample::Resampler,
+    level::level,
+    process::Processing,
     source::{Next, Say, SourceError, SourceNotice, TimedSource},
 };
-
-/// A microphone this far behind its clock has lost sound on the way; less is the unevenness of callbacks and threads.
-const GAP_MIN: Duration = Duration::from_millis(120);
 
 /// A frame, ready to be sealed and sent.
 #[derive(Clone, Debug)]
 pub struct CapturedFrame {
-    /// Counts every 20 ms since capture began, from 0, muted ones and those lost with a device too.
+    /// Counts every 20 ms since capture began, from 0: those that were muted, held back or lost with a device too.
     pub number: FrameNumber,
     /// Samples at 48 kHz since capture began: `number` times 960.
     pub captured: CaptureTime,
     /// When the first sample was captured; the frame is complete 20 ms later.
     pub captured_at: Instant,
-    /// How loud it is.
+    /// How loud it is; silence where nobody speaks, however loud the room is.
     pub level: Level,
     /// One Opus packet of 20 ms.
     pub opus: Bytes,
@@ -54,32 +48,107 @@ pub struct CapturedFrame {
 pub enum CaptureEvent {
     /// The next frame.
     Frame(CapturedFrame),
+    /// How loud the microphone is, ten times a second, also while nothing is sent. None while it is muted, and for files.
+    Meter(Meter),
     /// The file is over; nothing more comes.
     Ended,
     /// The source failed midway; nothing more comes.
     Failed(SourceError),
-    /// The microphone opened or was lost.
+    /// The microphone opened, was lost or was closed.
     Device(DeviceReport),
     /// Something has happened to a list or a stream, which goes on.
     Source(SourceNotice),
 }
 
-/// How to capture.
+/// What a display of the own microphone shows: the loudest of the last 100 ms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Meter {
+    /// After processing; silence where nobody speaks.
+    pub level: Level,
+    /// The largest sample that the device delivered: from 1.0 on the sound is cut off, and the microphone is to be turned down.
+    pub peak: f32,
+    /// Whether somebody speaks.
+    pub voice: bool,
+    /// Whether it is sent.
+    pub sent: bool,
+}
+
+/// When a microphone is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Talk {
+    /// Always.
+    #[default]
+    Open,
+    /// While somebody speaks: nothing is sent in pauses. Who watches the packets learns when that is.
+    Voice,
+    /// While a key is held; see [`Capture::set_talking`]. The device stays open, so that the first word is not cut.
+    Push,
+}
+
+/// Music instead of speech: no processing, more bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Music {
+    /// Two channels, where the device has them.
+    pub stereo: bool,
+    /// Bits a second, of [`Music::BITRATE_BPS_RANGE`].
+    pub bitrate_bps: i32,
+}
+
+impl Music {
+    /// Below it music suffers audibly, above it nobody hears a difference and every listener pays.
+    pub const BITRATE_BPS_RANGE: std::ops::RangeInclusive<i32> = 96_000..=128_000;
+}
+
+/// How to capture.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptureOptions {
     /// Start a file or sample again when it ends, without a pause.
     pub looped: bool,
-    /// Begin muted.
+    /// Begin muted. A microphone is then not opened at all.
     pub muted: bool,
     /// All packets have one size, so that theirs tells nothing of what is said.
     pub one_size: bool,
     /// Frames in which nobody speaks are not delivered, their numbers are passed over; not with `one_size`.
     pub dtx: bool,
+    /// When a microphone is sent.
+    pub talk: Talk,
+    /// What is done to a microphone's sound; not to files.
+    pub processing: Processing,
+    /// Music: [`CaptureOptions::processing`] does not count.
+    pub music: Option<Music>,
+    /// What the speakers play, to be taken out of the microphone: the same as in the options of playback.
+    pub far_end: FarEnd,
+}
+
+/// What can be changed while capture runs.
+#[derive(Debug)]
+pub(super) struct Controls {
+    pub(super) muted: AtomicBool,
+    pub(super) talking: AtomicBool,
+    processing: AtomicU8,
+}
+
+impl Controls {
+    fn new(options: &CaptureOptions) -> Self {
+        let processing = AtomicU8::new(bits(options.processing));
+        Controls { muted: AtomicBool::new(options.muted), talking: AtomicBool::new(false), processing }
+    }
+
+    pub(super) fn processing(&self) -> Processing {
+        let bits = self.processing.load(Ordering::Relaxed);
+        let on = |bit: u8| bits & 1 << bit != 0;
+        Processing { echo: on(0), noise: on(1), gain: on(2), high_pass: on(3) }
+    }
+}
+
+fn bits(on: Processing) -> u8 {
+    let all = [on.echo, on.noise, on.gain, on.high_pass];
+    all.into_iter().enumerate().map(|(bit, on)| u8::from(on) << bit).sum()
 }
 
 /// A source being captured. Dropping it stops it.
 pub struct Capture {
-    muted: Arc<AtomicBool>,
+    controls: Arc<Controls>,
     lost: Lost,
     stop: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -90,36 +159,48 @@ impl Capture {
     /// capture is stopped. A slow `deliver` makes frames late, but loses none from a file.
     ///
     /// # Errors
-    /// [`SourceError`] when the source cannot be opened; a microphone may take some seconds to fail.
+    /// [`SourceError`] when the source cannot be opened; a microphone may take some seconds to fail. One that begins muted fails
+    /// when it is opened, with a [`DeviceReport`].
     pub fn start(
         say: Say,
         options: CaptureOptions,
         mut deliver: impl FnMut(CaptureEvent) + Send + 'static,
     ) -> Result<Self, SourceError> {
-        let muted = Arc::new(AtomicBool::new(options.muted));
+        let controls = Arc::new(Controls::new(&options));
         let lost = Lost::default();
-        let Some(feed) = Feed::open(say, options.looped)? else {
-            return Ok(Capture { muted, lost, stop: None, thread: None });
+        let voice = EncodedVoice::new(options.one_size, options.dtx && options.music.is_none(), lost.clone())?;
+        let Some(feed) = Feed::open(say, options, controls.clone())? else {
+            return Ok(Capture { controls, lost, stop: None, thread: None });
         };
-        let voice = EncodedVoice::new(options.one_size, options.dtx, lost.clone())?;
         let (stop, stop_rx) = sync_channel(1);
-        let flag = muted.clone();
+        let shared = controls.clone();
         let thread = thread::Builder::new()
             .name("treehouse-capture".into())
             .spawn(move || {
-                let session = Session { began: Instant::now(), next: 0, voice, muted: flag, stop: stop_rx };
+                let session = Session { began: Instant::now(), next: 0, voice, controls: shared, stop: stop_rx };
                 match feed {
                     Feed::Timed(source) => session.run_timed(source, &mut deliver),
                     Feed::Mic(mic) => session.run_mic(*mic, &mut deliver),
                 }
             })
             .map_err(SourceError::Thread)?;
-        Ok(Capture { muted, lost, stop: Some(stop), thread: Some(thread) })
+        Ok(Capture { controls, lost, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// While muted, time and numbers go on but no frame is delivered.
+    /// While muted, time and numbers go on but no frame is delivered. A microphone is closed, so that the system shows that
+    /// nothing records, and opened again afterwards.
     pub fn set_muted(&self, muted: bool) {
-        self.muted.store(muted, Ordering::Relaxed);
+        self.controls.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// The key of [`Talk::Push`] is held. For 200 ms after it is let go what is said is sent still.
+    pub fn set_talking(&self, talking: bool) {
+        self.controls.talking.store(talking, Ordering::Relaxed);
+    }
+
+    /// Switches parts of the processing on or off. It has no effect on music and files.
+    pub fn set_processing(&self, processing: Processing) {
+        self.controls.processing.store(bits(processing), Ordering::Relaxed);
     }
 
     /// What listeners lost lately: the voice is encoded with as much redundancy as that needs, from the next frame on.
@@ -145,14 +226,14 @@ impl Drop for Capture {
 /// An opened source.
 enum Feed {
     Timed(TimedSource),
-    Mic(Box<Mic>),
+    Mic(Box<Microphone>),
 }
 
 impl Feed {
-    fn open(say: Say, looped: bool) -> Result<Option<Self>, SourceError> {
+    fn open(say: Say, options: CaptureOptions, controls: Arc<Controls>) -> Result<Option<Self>, SourceError> {
         match &say {
-            Say::Mic(name) => Ok(Some(Feed::Mic(Box::new(Mic::open(name.clone())?)))),
-            other => Ok(TimedSource::open(other, looped)?.map(Feed::Timed)),
+            Say::Mic(name) => Ok(Some(Feed::Mic(Box::new(Microphone::open(name.clone(), options, controls)?)))),
+            other => Ok(TimedSource::open(other, options.looped)?.map(Feed::Timed)),
         }
     }
 }
@@ -162,7 +243,7 @@ struct Session {
     began: Instant,
     next: u64,
     voice: EncodedVoice,
-    muted: Arc<AtomicBool>,
+    controls: Arc<Controls>,
     stop: Receiver<()>,
 }
 
@@ -189,47 +270,66 @@ impl Session {
                 Ok(Next::End) => return deliver(CaptureEvent::Ended),
                 Err(error) => return deliver(CaptureEvent::Failed(error)),
             }
-            if !self.emit(&pcm, complete_at - TICK, deliver) {
+            let muted = self.controls.muted.load(Ordering::Relaxed);
+            let level = level(&pcm);
+            if !self.emit((!muted).then_some(&pcm), level, complete_at - TICK, deliver) {
                 return;
             }
         }
     }
 
-    fn run_mic(mut self, mut mic: Mic, deliver: &mut impl FnMut(CaptureEvent)) {
-        let mut pcm = [0.0; FRAME];
-        deliver(CaptureEvent::Device(mic.opened.clone()));
+    fn run_mic(mut self, mut mic: Microphone, deliver: &mut impl FnMut(CaptureEvent)) {
         loop {
-            if let Some(report) = mic.poll() {
+            while let Some(report) = mic.poll() {
                 if matches!(report, DeviceReport::Opened { .. }) {
-                    // Numbers count time: what passed without a microphone is skipped.
-                    let passed = self.began.elapsed().as_millis() / TICK.as_millis();
-                    self.next = self.next.max(u64::try_from(passed).unwrap_or(self.next));
+                    self.skip_to_now();
                 }
                 deliver(CaptureEvent::Device(report));
             }
-            self.next += mic.read();
-            while let Some((captured_at, missing)) = mic.next_frame(&mut pcm) {
-                self.next += missing;
-                if !self.emit(&pcm, captured_at, deliver) {
+            while let Some(piece) = mic.next_piece() {
+                let alive = match piece {
+                    Piece::Missing(frames) => {
+                        self.next += frames;
+                        true
+                    }
+                    Piece::Meter(meter) => {
+                        deliver(CaptureEvent::Meter(meter));
+                        true
+                    }
+                    Piece::Frame { pcm, level, captured_at, sent } => {
+                        self.emit(sent.then_some(&pcm), level, captured_at, deliver)
+                    }
+                };
+                if !alive {
                     return;
                 }
             }
-            if self.stopped_within(mic.until_next_frame()) {
+            if self.stopped_within(mic.until_next_block()) {
                 return;
             }
         }
     }
 
-    /// Encodes and delivers one frame; false if that is impossible from now on.
-    fn emit(&mut self, pcm: &[f32; FRAME], captured_at: Instant, deliver: &mut impl FnMut(CaptureEvent)) -> bool {
+    /// Numbers count time: what passed without a microphone is skipped.
+    fn skip_to_now(&mut self) {
+        let passed = self.began.elapsed().as_millis() / TICK.as_millis();
+        self.next = self.next.max(u64::try_from(passed).unwrap_or(self.next));
+    }
+
+    /// Encodes and delivers one frame, or passes it over; false if that is impossible from now on.
+    fn emit(
+        &mut self,
+        pcm: Option<&[f32; FRAME]>,
+        level: Level,
+        captured_at: Instant,
+        deliver: &mut impl FnMut(CaptureEvent),
+    ) -> bool {
         let Ok(number) = u32::try_from(self.next) else { return false };
         self.next += 1;
-        if self.muted.load(Ordering::Relaxed) {
-            return true;
-        }
+        let Some(pcm) = pcm else { return true };
         match self.voice.encode(pcm) {
             Ok((_, None)) => true,
-            Ok((level, Some(opus))) => {
+            Ok((_, Some(opus))) => {
                 let captured = CaptureTime(u64::from(number) * u64::from(FRAME_SAMPLES));
                 let number = FrameNumber(number);
                 deliver(CaptureEvent::Frame(CapturedFrame { number, captured, captured_at, level, opus }));
@@ -247,105 +347,19 @@ impl Session {
     }
 }
 
-/// A microphone whose callbacks, of any size, are cut into frames.
-struct Mic {
-    device: Device<Consumer<f32>>,
-    /// None while the device is lost.
-    live: Option<LiveMic>,
-    opened: DeviceReport,
-    /// When the next frame's first sample is expected to have been captured.
-    expected_at: Option<Instant>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-struct LiveMic {
-    connected: Connected<Consumer<f32>>,
-    resampler: Resampler,
-    raw: Vec<f32>,
-    ready: Vec<f32>,
-    /// Samples dropped at a full ring, not yet turned into skipped numbers.
-    missed: u64,
-}
-
-impl Mic {
-    fn open(name: Option<String>) -> Result<Self, DeviceError> {
-        let (device, connected) = Device::start(name)?;
-        let (live, opened) = LiveMic::new(connected)?;
-        Ok(Mic { device, live: Some(live), opened, expected_at: None })
-    }
-
-    fn poll(&mut self) -> Option<DeviceReport> {
-        let lost = |why| DeviceReport::Lost { direction: Direction::Capture, why };
-        match self.device.poll()? {
-            FromDevice::Lost(why) => {
-                (self.live, self.expected_at) = (None, None);
-                Some(lost(why))
-            }
-            FromDevice::Connected(connected) => match LiveMic::new(connected) {
-                Ok((live, opened)) => {
-                    self.live = Some(live);
-                    Some(opened)
-                }
-                Err(error) => Some(lost(error.to_string())),
-            },
+    #[test]
+    fn each_part_of_the_processing_is_switched_by_itself() {
+        let controls = Controls::new(&CaptureOptions::default());
+        assert_eq!(controls.processing(), Processing::default());
+        for at in 0..16_u8 {
+            let on = |bit: u8| at & 1 << bit != 0;
+            let wanted = Processing { echo: on(0), noise: on(1), gain: on(2), high_pass: on(3) };
+            controls.processing.store(bits(wanted), Ordering::Relaxed);
+            assert_eq!(controls.processing(), wanted);
         }
-    }
-
-    /// Takes what the callbacks have left; returns how many whole frames were lost before it.
-    fn read(&mut self) -> u64 {
-        self.live.as_mut().map_or(0, LiveMic::read)
-    }
-
-    /// Cuts off the next frame and says when its first sample was captured, and how many frames the sound system lost
-    /// before it.
-    fn next_frame(&mut self, pcm: &mut [f32; FRAME]) -> Option<(Instant, u64)> {
-        let ready = &mut self.live.as_mut()?.ready;
-        if ready.len() < FRAME {
-            return None;
-        }
-        let now = Instant::now();
-        let seen_at = now.checked_sub(samples_duration(ready.len())).unwrap_or(now);
-        // Sound is seen some time after it was captured, never before: the earliest of what the arithmetic says and what
-        // the last frame led to expect, with a little give for drift, is nearest to the truth.
-        let expected_at = self.expected_at.unwrap_or(seen_at);
-        let behind = seen_at.saturating_duration_since(expected_at);
-        let (captured_at, missing) = if behind < GAP_MIN {
-            (expected_at.min(seen_at), 0)
-        } else {
-            // Far too little has come: numbers count time, so they skip what is missing.
-            (seen_at, u64::try_from(behind.as_millis() / TICK.as_millis()).unwrap_or(0))
-        };
-        self.expected_at = Some(captured_at + TICK + Duration::from_micros(50));
-        pcm.iter_mut().zip(ready.drain(..FRAME)).for_each(|(out, sample)| *out = sample);
-        Some((captured_at, missing))
-    }
-
-    /// How long the missing samples take; callbacks bring them in pieces, so never less than 2 ms.
-    fn until_next_frame(&self) -> Duration {
-        let ready = self.live.as_ref().map_or(0, |live| live.ready.len());
-        samples_duration(FRAME.saturating_sub(ready)).max(Duration::from_millis(2))
-    }
-}
-
-impl LiveMic {
-    fn new(connected: Connected<Consumer<f32>>) -> Result<(Self, DeviceReport), DeviceError> {
-        let resampler = Resampler::new(connected.rate_hz, SAMPLE_RATE_HZ)
-            .map_err(|error| DeviceError::Failed { direction: Direction::Capture, why: error.to_string() })?;
-        let (name, rate_hz) = (connected.name.clone(), connected.rate_hz);
-        let opened = DeviceReport::Opened { direction: Direction::Capture, name, rate_hz };
-        Ok((LiveMic { connected, resampler, raw: Vec::new(), ready: Vec::new(), missed: 0 }, opened))
-    }
-
-    fn read(&mut self) -> u64 {
-        let ring = &mut self.connected.ring;
-        self.raw.clear();
-        if let Ok(chunk) = ring.read_chunk(ring.slots()) {
-            self.raw.extend(chunk);
-        }
-        self.resampler.push(&self.raw, &mut self.ready);
-        self.missed += self.connected.health.missed.swap(0, Ordering::Relaxed);
-        let per_frame = u64::from(self.connected.rate_hz / 50).max(1);
-        let frames = self.missed / per_frame;
-        self.missed %= per_frame;
-        frames
     }
 }

@@ -8,6 +8,8 @@ mod capture;
 mod desk;
 mod drift;
 mod encoded;
+mod mic;
+mod microphone;
 mod playback;
 mod speakers;
 mod voice;
@@ -17,7 +19,7 @@ use std::time::Duration;
 use treehouse_wire::units::FRAME_MS;
 
 pub use self::{
-    capture::{Capture, CaptureEvent, CaptureOptions, CapturedFrame},
+    capture::{Capture, CaptureEvent, CaptureOptions, CapturedFrame, Meter, Music, Talk},
     desk::{Desk, MixOptions},
     playback::{INBOX_MAX, Playback, PlaybackEvent, PlaybackOptions, PlaybackTotals, VoiceFrame},
     voice::{Voice, VoiceReport},

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     decode::{Outcome, VoiceDecoder},
-    device::DeviceReport,
+    device::{DeviceReport, FarEnd},
     encode::LossReport,
     jitter::{JitterConfig, JitterCounts},
     mix::{Block, Place, Volume},
@@ -52,12 +52,14 @@ pub struct VoiceFrame {
 }
 
 /// How to play.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlaybackOptions {
     /// How much voices are delayed.
     pub jitter: JitterConfig,
-    /// How they are mixed.
+    /// How voices are mixed.
     pub mix: MixOptions,
+    /// Who takes what the speakers play out of the microphone: the same as in the options of capture.
+    pub far_end: FarEnd,
 }
 
 /// What playback reports, from its own thread.
@@ -186,7 +188,7 @@ impl Playback {
     ) -> Result<Self, SinkError> {
         // A codec library that does not work is better found out now than at the first frame.
         VoiceDecoder::new()?;
-        let (output, opened) = Output::open(hear, options.mix.spatial)?;
+        let (output, opened) = Output::open(hear, options.mix.spatial, options.far_end.clone())?;
         let inbox = Arc::new(Inbox::default());
         let shared = inbox.clone();
         let thread = thread::Builder::new()

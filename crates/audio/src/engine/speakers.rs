@@ -10,7 +10,7 @@ use treehouse_wire::units::SAMPLE_RATE_HZ;
 
 use crate::{
     FRAME,
-    device::{Connected, Device, DeviceError, DeviceReport, Direction, FromDevice, RING_SAMPLES},
+    device::{Connected, Device, DeviceError, DeviceReport, Direction, FarEnd, FromDevice, RING_SAMPLES, Wanted},
     mix::Block,
     resample::Resampler,
     sink::{
@@ -48,7 +48,7 @@ pub(super) enum OutputReport {
 
 impl Output {
     /// Opens the sink; with two channels where voices have places.
-    pub(super) fn open(hear: Hear, spatial: bool) -> Result<(Self, Option<DeviceReport>), SinkError> {
+    pub(super) fn open(hear: Hear, spatial: bool, far_end: FarEnd) -> Result<(Self, Option<DeviceReport>), SinkError> {
         let channels = if spatial { 2 } else { 1 };
         Ok(match hear {
             Hear::None => (Output::None, None),
@@ -56,7 +56,7 @@ impl Output {
             Hear::File(path, format) => (Output::File(Recorder::create(&path, format, channels)?), None),
             Hear::Output(format) => (Output::Pipe(Recorder::output(format, channels)?), None),
             Hear::Speakers(name) => {
-                let (device, connected) = Device::start(name)?;
+                let (device, connected) = Device::start(Wanted::speakers(name, far_end))?;
                 let (live, opened) = LiveSpeakers::new(connected)?;
                 (Output::Speakers(Box::new(Speakers { device, live: Some(live), missed: 0 })), Some(opened))
             }
