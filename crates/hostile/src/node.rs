@@ -192,6 +192,7 @@ impl Driver {
             // It hears and keeps nothing, and no room of a node is hushed.
             Output::Event(_)
             | Output::Play(_)
+            | Output::Record(_)
             | Output::Redeem(_)
             | Output::Measure { .. }
             | Output::MeasureFeed { .. } => {}

@@ -15,7 +15,7 @@ use tokio::{
     task::yield_now,
     time::{Interval, MissedTickBehavior, Sleep, interval, sleep_until},
 };
-use treehouse_room::{Command, Event, Input, Instant, Output, PlayFrame, Redemption, Room, RoomError};
+use treehouse_room::{Command, Event, Input, Instant, Output, PlayFrame, Recorded, Redemption, Room, RoomError};
 use treehouse_wire::{Shipped, UnixSeconds};
 
 use crate::{
@@ -72,12 +72,17 @@ pub(crate) struct Inlets {
 /// Takes each frame to play, and the instant at which its packet had been verified.
 pub(crate) type Play = Box<dyn FnMut(PlayFrame, StdInstant) + Send>;
 
+/// Takes what a recording needs, and the instant at which it had been verified.
+pub(crate) type Record = Box<dyn FnMut(Recorded, StdInstant) + Send>;
+
 /// The task that owns a room.
 pub(crate) struct Driver {
     pub(crate) room: Room<Shipped>,
     pub(crate) network: Network,
     pub(crate) clock: Clock,
     pub(crate) play: Play,
+    /// Where this node records.
+    pub(crate) record: Option<Record>,
     /// Keeps uses of invites; without it they end with the process.
     pub(crate) keeper: Option<Keeper>,
     pub(crate) events: Arc<Mailbox>,
@@ -95,6 +100,9 @@ impl Driver {
     /// politely.
     pub(crate) async fn run(mut self, mut inlets: Inlets) {
         let addresses = self.network.addresses().to_vec();
+        if self.record.is_some() {
+            self.input(Input::Command(Command::Record));
+        }
         self.input(Input::WallClock(wall_clock()));
         self.input(Input::Listening(addresses));
         let mut ticks = interval(DROPS_INTERVAL);
@@ -236,6 +244,11 @@ impl Driver {
                 Output::Play(frame) => {
                     self.counters.frames_played.fetch_add(1, Relaxed);
                     (self.play)(frame, StdInstant::now());
+                }
+                Output::Record(recorded) => {
+                    if let Some(record) = &mut self.record {
+                        record(*recorded, StdInstant::now());
+                    }
                 }
                 Output::Send { to, bytes } => self.network.send(&to, &bytes),
                 Output::Dial { peer, addresses } => self.network.dial(peer, addresses),

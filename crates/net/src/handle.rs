@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    fmt, io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -15,12 +15,12 @@ use tokio::{
     sync::{Notify, mpsc, oneshot},
     task::JoinHandle,
 };
-use treehouse_room::{Command, Event, Instant, PlayFrame, Room, RoomError};
+use treehouse_room::{Command, Event, Instant, PlayFrame, Recorded, Room, RoomError};
 use treehouse_wire::{Address, CaptureTime, FrameNumber, Level, NodeId, Shipped};
 
 use crate::{
     config::{NetConfig, NetError},
-    driver::{Asked, Clock, Driver, Inlets, Play},
+    driver::{Asked, Clock, Driver, Inlets, Play, Record},
     ledger::{Keeper, Ledger},
     limits::{CAPTURED_MAX, COMMANDS_MAX, EVENTS_OUT_MAX},
     network::Network,
@@ -32,14 +32,20 @@ use crate::{
 /// # Errors
 /// [`NetError`], one sentence that says what to do.
 pub async fn start(identity_seed: &[u8; 32], config: &NetConfig) -> Result<Endpoint, NetError> {
-    Ok(Endpoint { network: Network::start(*identity_seed, config).await?, clock: Clock::start() })
+    Ok(Endpoint { network: Network::start(*identity_seed, config).await?, clock: Clock::start(), record: None })
 }
 
 /// A network that listens and has no room yet.
-#[derive(Debug)]
 pub struct Endpoint {
     network: Network,
     clock: Clock,
+    record: Option<Record>,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("network", &self.network).finish_non_exhaustive()
+    }
 }
 
 impl Endpoint {
@@ -51,6 +57,13 @@ impl Endpoint {
     /// Where others can reach this node, best first.
     pub fn addresses(&self) -> &[Address] {
         self.network.addresses()
+    }
+
+    /// Has what a recording needs handed to `record`, on the driver's task, while the room's signed state says that it is recorded; it
+    /// must not block.
+    pub fn recording(mut self, record: impl FnMut(Recorded, StdInstant) + Send + 'static) -> Self {
+        self.record = Some(Box::new(record));
+        self
     }
 
     /// Runs a room on this network. `room` makes it, given the room's time; `play` is called on the driver's task with
@@ -91,7 +104,7 @@ impl Endpoint {
 
     /// Generic in nothing, so that the driver and the room in it are compiled here once, and not by each program again.
     fn drive(self, room: Room<Shipped>, play: Play, keeper: Option<Keeper>) -> Handle {
-        let Endpoint { network, clock } = self;
+        let Endpoint { network, clock, record } = self;
         let (commands, commands_receiver) = mpsc::channel(COMMANDS_MAX);
         let (captured, captured_receiver) = mpsc::channel(CAPTURED_MAX);
         let events = Arc::new(Mailbox::default());
@@ -101,6 +114,7 @@ impl Endpoint {
             network,
             clock,
             play,
+            record,
             keeper,
             events: Arc::clone(&events),
             counters: Arc::clone(&counters),

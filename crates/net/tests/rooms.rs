@@ -348,6 +348,7 @@ async fn relay_that_flips(seed: u16, invite: Invite, flips: Arc<AtomicBool>) {
                     common::forward(&network, &to, lane, &bytes);
                 }
                 Output::Play(_)
+                | Output::Record(_)
                 | Output::Redeem(_)
                 | Output::Event(_)
                 | Output::Measure { .. }

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use treehouse_invite::{Banned, Policy, Protection, Role, StageMember};
 use treehouse_wire::{
-    Address, Bytes, CaptureTime, FrameNumber, Level, Losses, NodeId, RoomId, UnixSeconds, VoiceId, control::Refusal,
+    Address, Bytes, CaptureTime, FrameNumber, Level, Losses, MediaKey, NodeId, RoomId, RoomKey, UnixSeconds, VoiceId,
+    control::{Refusal, Statement},
     losses::Reckoned,
 };
 
@@ -113,8 +114,11 @@ pub enum Command {
     Promote(NodeId),
     /// Host: send a member back to the audience.
     Demote(NodeId),
-    /// Host: say in the room state whether the room is recorded.
+    /// Host: say in the room state whether the room is recorded. A new room key goes with it.
     SetRecording(bool),
+    /// Hand out what a recording needs, [`Output::Record`], whenever the room state says that the room is recorded. Say it before
+    /// the room does anything else.
+    Record,
     /// Host: put a member out for as long as its certificate could last, or those who came by an invite.
     Kick(Banned),
     /// Host: keep somebody out for good.
@@ -203,11 +207,43 @@ pub enum Output {
     },
     /// One frame of someone else's voice, verified and decrypted; each frame of a voice comes once.
     Play(PlayFrame),
+    /// What the room's signatures say, for one who records: only after [`Command::Record`], and of packets and beacons only what
+    /// comes while the signed room state says that the room is recorded.
+    Record(Box<Recorded>),
     /// Host: keep this where a crash does not take it, and answer with [`Input::Redeemed`]. The joiner's certificate waits for
     /// the answer, and nothing else does; a driver that keeps nothing says yes at once.
     Redeem(Redemption),
     /// Something that a user or a log wants to know.
     Event(Event),
+}
+
+/// What a recording is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// The room's charter, as its founder signed it.
+    Charter(Statement),
+    /// A room state that says something new of the recording: the flag, the epoch, or who is on stage.
+    State {
+        /// The flag in it.
+        recording: bool,
+        /// The head, as the host signed it.
+        head: Statement,
+        /// The encoded stage list, which the head has the digest of.
+        stage: Bytes,
+    },
+    /// A packet that verified, or one of the own voice, sealed in an epoch whose key was drawn for a recorded room.
+    Packet {
+        /// As it crossed the network.
+        packet: Bytes,
+        /// The key that signed it.
+        key: MediaKey,
+        /// The epoch's key.
+        room_key: RoomKey,
+        /// Which of its frames are new: bit i for the frame i.
+        new: u8,
+    },
+    /// The host's account of what it has sent.
+    Beacon(Statement),
 }
 
 /// One frame to play.

@@ -164,6 +164,7 @@ impl<S: Suite> Room<S> {
 
     /// Keeps to a beacon from now on, and passes it on.
     fn follow(&mut self, from: Option<NodeId>, beacon: &Beacon, statement: Statement) {
+        self.record_beacon(&statement);
         let message = Control::Beacon(statement.clone());
         // Idle standbys too: it is by the other feed that one sees what its parent keeps back.
         for child in self.children.with_purpose(|_| true).into_iter().filter(|child| Some(*child) != from) {

@@ -118,7 +118,7 @@ impl<S: Suite> Room<S> {
     fn standby_due(&self) -> Option<Instant> {
         let wants = self.feeds.with_aim(Aim::Standby).is_none();
         let sought = self.sought_standby.filter(|_| self.feeds.spares.is_empty());
-        wants.then(|| sought.map_or(self.now, |(at, wait)| at.after(wait)))
+        wants.then(|| sought.map_or(self.now, |(at, wait_s)| at.after(Duration::from_secs(wait_s.into()))))
     }
 
     /// Whether there is nothing under way that housekeeping would see to in a second.

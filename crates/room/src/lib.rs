@@ -34,6 +34,7 @@
 //!                 // Write it down for good, and only then:
 //!                 room.handle_input(now, Input::Redeemed { redemption, kept: true })?;
 //!             }
+//!             Output::Record(_recorded) => { /* only who records asks for it */ }
 //!             Output::Event(_event) => { /* show it */ }
 //!             Output::Measure { .. } | Output::MeasureFeed { .. } => { /* only hushed rooms, in simulators, ask for it */ }
 //!         }
@@ -81,6 +82,7 @@ mod media;
 mod member;
 mod paging;
 mod place;
+mod record;
 mod region;
 mod rng;
 mod room;
@@ -97,7 +99,8 @@ mod window;
 mod withheld;
 
 pub use api::{
-    Closing, Command, Event, Input, JoinFailure, Offence, Output, PlayFrame, Redemption, RoomError, Suspicion, Trip,
+    Closing, Command, Event, Input, JoinFailure, Offence, Output, PlayFrame, Recorded, Redemption, RoomError,
+    Suspicion, Trip,
 };
 pub use cheap::Cheap;
 pub use config::{Config, HostConfig, JoinConfig, Past, Protection};

@@ -225,12 +225,13 @@ impl<S: Suite> Room<S> {
             // Neither accuses the neighbour: it cannot open what it relays if it is no member.
             Err(UnsealError::Key(_) | UnsealError::Content) => return None,
         };
-        let mut new = None;
+        let (mut new, mut bits) = (None, 0);
         for (offset, (number, opus)) in (0_u64..).zip(header.frames().zip(voiced.frames)) {
             if !recent.mark_played(number) {
                 continue;
             }
             new = Some(voiced.level);
+            bits |= 1 << offset;
             let samples = offset * u64::from(treehouse_wire::units::FRAME_SAMPLES);
             self.outputs.push_back(Output::Play(PlayFrame {
                 voice: header.voice,
@@ -242,6 +243,7 @@ impl<S: Suite> Room<S> {
                 from,
             }));
         }
+        self.record_packet(packet, key, bits);
         new
     }
 

@@ -196,6 +196,7 @@ impl<S: Suite> Room<S> {
         if certificate.node != self.me || charter.policy != promised {
             return self.join_failed(JoinFailure::BadAnswer);
         }
+        self.record_charter(&admitted.charter);
         // Who was away for long was forgotten, and its placements are counted anew; what was sent before has come before.
         self.placed = self.placed.min(1);
         let first = self.certificate.is_none();

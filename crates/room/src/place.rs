@@ -23,9 +23,9 @@ use crate::{
 const SEEK: Duration = Duration::from_secs(1);
 /// And this often while nothing carries.
 const SEEK_URGENT: Duration = Duration::from_millis(250);
-/// And this often for a better standby, doubling up to [`SEEK_STANDBY_MAX`].
-const SEEK_STANDBY: Duration = Duration::from_secs(4);
-const SEEK_STANDBY_MAX: Duration = Duration::from_secs(64);
+/// And this often for a better standby, doubling up to [`SEEK_STANDBY_MAX_S`].
+const SEEK_STANDBY_S: u8 = 4;
+const SEEK_STANDBY_MAX_S: u8 = 64;
 /// While nothing carries, a hub that answers nothing for this long is not waited for any longer.
 const UNANSWERED: Duration = Duration::from_millis(500);
 /// A member to which a link takes longer than this is not to be proposed again.
@@ -507,11 +507,11 @@ impl<S: Suite> Room<S> {
 
     fn seek_standby(&mut self) {
         let now = self.now;
-        if self.sought_standby.is_some_and(|(at, wait)| now.since(at) < wait) {
+        if self.sought_standby.is_some_and(|(at, wait_s)| now.since(at) < Duration::from_secs(wait_s.into())) {
             return;
         }
-        let wait = self.sought_standby.map_or(SEEK_STANDBY, |(_, wait)| (wait * 2).min(SEEK_STANDBY_MAX));
-        self.sought_standby = Some((now, wait));
+        let wait_s = self.sought_standby.map_or(SEEK_STANDBY_S, |(_, wait_s)| (wait_s * 2).min(SEEK_STANDBY_MAX_S));
+        self.sought_standby = Some((now, wait_s));
         self.seek();
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     measure::Measuring,
     member::{HeldCertificate, HostLink},
     place::Failed,
+    record::Recording,
     region::{Region, Shown, Sums},
     rng::Rng,
     sorted::Sorted,
@@ -94,7 +95,8 @@ pub struct Room<S: Suite> {
     pub(crate) booster: bool,
     pub(crate) failed: Vec<Failed>,
     pub(crate) sought: Option<Instant>,
-    pub(crate) sought_standby: Option<(Instant, Duration)>,
+    /// When a better standby was looked for, and for how many seconds it is not again.
+    pub(crate) sought_standby: Option<(Instant, u8)>,
     /// Since when nothing carries.
     pub(crate) cut_since: Option<Instant>,
     pub(crate) children: Children,
@@ -118,6 +120,8 @@ pub struct Room<S: Suite> {
     pub(crate) stage_links: StageLinks,
     pub(crate) stage_contacts: Sorted<(Contact, Instant)>,
     pub(crate) acting: Option<Box<Acting>>,
+    /// Where this node records.
+    pub(crate) recording: Option<Box<Recording>>,
     /// What a registry knows of its members.
     pub(crate) region: Option<Box<Region>>,
     pub(crate) status_due: bool,
@@ -214,6 +218,7 @@ impl<S: Suite> Room<S> {
             stage_links: StageLinks::default(),
             stage_contacts: Sorted::default(),
             acting: None,
+            recording: None,
             region: None,
             status_due: false,
             hushed: false,
@@ -433,6 +438,7 @@ impl<S: Suite> Room<S> {
             Command::Promote(peer) => self.set_on_stage(peer, true)?,
             Command::Demote(peer) => self.set_on_stage(peer, false)?,
             Command::SetRecording(on) => self.set_recording(on)?,
+            Command::Record => self.record(),
             Command::Kick(who) => self.kick(who)?,
             Command::Ban(who) => self.ban(who)?,
             Command::Unban(who) => self.unban(&who)?,

@@ -117,6 +117,9 @@ impl<S: Suite> Room<S> {
     /// Seals frames once and sends them to all who get this packetisation from this node.
     fn publish(&mut self, k: FramesPerPacket, frames: &[Waiting], tree_of_three: bool) -> Result<(), RoomError> {
         let Some(packet) = self.seal(k, frames)? else { return Ok(()) };
+        if let (FramesPerPacket::One, Some(key)) = (k, self.own_voice.as_ref().map(|voice| voice.claim.key)) {
+            self.record_packet(&packet, &key, 1);
+        }
         let for_tree = (k == FramesPerPacket::Three) == tree_of_three;
         let mut to: Vec<NodeId> = if k == FramesPerPacket::One {
             self.stage_links.listeners().to_vec()

@@ -92,6 +92,11 @@ impl HeldState {
         }
     }
 
+    /// The newest state, and as the host signed it.
+    pub(crate) fn signed(&self) -> Option<(&RoomState, &Statement)> {
+        self.current.as_ref().map(|head| (&head.state, &head.statement))
+    }
+
     pub(crate) fn stage(&self) -> &Stage {
         &self.stage
     }
@@ -215,6 +220,7 @@ impl<S: Suite> Room<S> {
         self.state.stage = stage;
         self.state.bans = bans;
         self.state.current = Some(Arc::new(Head { state, statement }));
+        self.record_state();
         if stage_changed {
             self.voices.forget_left(&self.state.stage);
             let members = self.state.stage.members().to_vec();

@@ -33,5 +33,5 @@ pub use ids::{LinkTag, MediaKey, NodeId, NodeTag, RoomId, VoiceId};
 pub use losses::Losses;
 pub use packet::{FramesPerPacket, Header, Level, Packet, Voiced};
 pub use signed::{Domain, Signature, Signed};
-pub use suite::{RoomKey, RoomKeySeed, Shipped, Suite};
+pub use suite::{RoomKey, RoomKeySeed, Shipped, Suite, VoiceKeyBytes};
 pub use units::{CaptureTime, Epoch, FrameNumber, UnixSeconds};

@@ -62,6 +62,8 @@ pub enum Domain {
     Complaint,
     /// Which voices go down the tree and what of them has gone, signed by the host.
     Beacon,
+    /// What a recording holds up to a mark in its proof, signed by the one that records.
+    Recording,
 }
 
 impl Domain {
@@ -79,6 +81,7 @@ impl Domain {
             Domain::Packet => "treehouse/packet/1",
             Domain::Complaint => "treehouse/complaint/1",
             Domain::Beacon => "treehouse/beacon/1",
+            Domain::Recording => "treehouse/recording/1",
         }
     }
 

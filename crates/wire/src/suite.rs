@@ -77,6 +77,38 @@ impl fmt::Debug for RoomKey {
     }
 }
 
+/// The key of one voice in one epoch, as bytes: what a recording gives away of the room's keys, so that others can open what it
+/// holds, and nothing else. Wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+pub struct VoiceKeyBytes(pub [u8; 32]);
+
+impl VoiceKeyBytes {
+    /// The key of a voice: HKDF over the epoch's key and the media key.
+    pub fn derive(room: &RoomId, epoch: Epoch, room_key: &RoomKey, media_key: &MediaKey) -> Self {
+        let mut info = Vec::with_capacity(64);
+        info.extend_from_slice(b"treehouse/voice/1");
+        info.extend_from_slice(&epoch.term.to_be_bytes());
+        info.extend_from_slice(&epoch.number.to_be_bytes());
+        info.extend_from_slice(&media_key.0);
+        let mut key = VoiceKeyBytes([0; 32]);
+        // 32 bytes are one block of output, far below the 8,160 at which HKDF refuses.
+        let expanded = Hkdf::<Sha256>::new(Some(&room.0), &room_key.0).expand(&info, &mut key.0);
+        debug_assert!(expanded.is_ok());
+        key
+    }
+
+    /// The same as [`Shipped`] uses it.
+    pub fn cipher(&self) -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new(&self.0.into())
+    }
+}
+
+impl fmt::Debug for VoiceKeyBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VoiceKeyBytes(..)")
+    }
+}
+
 /// A ciphertext did not open: other key, other nonce, other header, or altered bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ciphertext does not open under this key")]
@@ -141,18 +173,7 @@ impl Suite for Shipped {
     }
 
     fn voice_key(&self, room: &RoomId, epoch: Epoch, room_key: &RoomKey, media_key: &MediaKey) -> ChaCha20Poly1305 {
-        let mut info = Vec::with_capacity(64);
-        info.extend_from_slice(b"treehouse/voice/1");
-        info.extend_from_slice(&epoch.term.to_be_bytes());
-        info.extend_from_slice(&epoch.number.to_be_bytes());
-        info.extend_from_slice(&media_key.0);
-        let mut key = [0; 32];
-        // 32 bytes are one block of output, far below the 8,160 at which HKDF refuses.
-        let expanded = Hkdf::<Sha256>::new(Some(&room.0), &room_key.0).expand(&info, &mut key);
-        debug_assert!(expanded.is_ok());
-        let cipher = ChaCha20Poly1305::new(&key.into());
-        key.zeroize();
-        cipher
+        VoiceKeyBytes::derive(room, epoch, room_key, media_key).cipher()
     }
 
     fn seal(&self, key: &ChaCha20Poly1305, nonce: &[u8; 12], associated: &[u8], buffer: &mut Vec<u8>) {

@@ -49,6 +49,7 @@ fn ids_are_derived_as_the_file_says() {
         Domain::MediaKey,
         Domain::Packet,
         Domain::Beacon,
+        Domain::Recording,
     ]
     .map(|domain| {
         let payload = b"payload";

@@ -64,6 +64,8 @@ fn exchange(now: Instant, rooms: &mut [Room<Cheap>; 2]) -> u32 {
                 Output::Hangup { .. } => rooms[other].handle_input(now, Input::LinkDown { peer: me }),
                 // Only a simulator's rooms ask for it.
                 Output::Measure { .. } | Output::MeasureFeed { .. } => Ok(()),
+                // Nobody records.
+                Output::Record(_) => Ok(()),
                 // A real driver writes it down first.
                 Output::Redeem(redemption) => rooms[at].handle_input(now, Input::Redeemed { redemption, kept: true }),
                 Output::Play(_) => {

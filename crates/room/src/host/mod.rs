@@ -30,7 +30,9 @@ pub(crate) struct Acting {
     uses: Uses,
     pub(crate) bans: Arc<Bans>,
     rotation: Rotation,
+    /// The flag that the state is signed with, and the one that is wanted: it takes effect with the next room key.
     recording: bool,
+    recording_wanted: bool,
     tree_of_three: bool,
     pub(crate) co_root: Option<NodeId>,
     pub(crate) stage: BTreeMap<NodeId, StageMember>,
@@ -54,6 +56,7 @@ impl Acting {
             bans: Arc::new(moderation::recall(past)),
             rotation: Rotation::new(key_seed, past, now),
             recording: false,
+            recording_wanted: false,
             tree_of_three: false,
             co_root: None,
             stage: BTreeMap::new(),

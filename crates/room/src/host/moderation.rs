@@ -102,6 +102,14 @@ impl<S: Suite> Room<S> {
         self.rotate_soon();
     }
 
+    /// A new key is wanted for another reason than a ban.
+    pub(super) fn rotate_now(&mut self) {
+        if let Some(acting) = &mut self.acting {
+            acting.rotation.due = true;
+        }
+        self.rotate_soon();
+    }
+
     /// Signs a new key, with the bans that it is for: at once, or as soon as the last one is old enough.
     fn rotate_soon(&mut self) {
         let now = self.now;

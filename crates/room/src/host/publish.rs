@@ -39,6 +39,9 @@ impl<S: Suite> Room<S> {
         let rotates = self.key_is_due();
         if rotates {
             self.draw_key();
+            if let Some(acting) = &mut self.acting {
+                acting.recording = acting.recording_wanted;
+            }
         }
         let (Some(acting), Some(region)) = (&mut self.acting, &self.region) else { return };
         if !acting.dirty && !rotates {
@@ -70,11 +73,13 @@ impl<S: Suite> Room<S> {
         }
     }
 
+    /// The flag changes with the room key, in one state: so an epoch is recorded from its beginning or not at all, and the key of what
+    /// was said unrecorded is none of the keys that a recording gives away.
     pub(crate) fn set_recording(&mut self, on: bool) -> Result<(), RoomError> {
         let acting = self.acting.as_mut().ok_or(RoomError::NotHost)?;
-        if acting.recording != on {
-            acting.recording = on;
-            self.publish_soon();
+        if acting.recording_wanted != on {
+            acting.recording_wanted = on;
+            self.rotate_now();
         }
         Ok(())
     }

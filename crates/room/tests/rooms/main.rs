@@ -17,6 +17,7 @@ mod moderation;
 mod paging;
 mod protection;
 mod random;
+mod recording;
 mod scripted;
 mod talkspurts;
 mod withholding;

@@ -198,6 +198,8 @@ impl<S: Suite> Treehouse<S> {
                     let _ = room.handle_input(now, Input::Redeemed { redemption, kept: true });
                 }
             }
+            // Nobody records here.
+            Output::Record(_) => {}
             Output::Event(event) => self.event(net, node, &event),
         }
     }

@@ -121,6 +121,7 @@ impl Check {
             }
             Output::Play(frame) => self.heard(&frame),
             Output::Event(event) => self.event(&event),
+            Output::Record(_) => panic!("nobody asked for a recording"),
             Output::Redeem(_) => unreachable!("it is answered where it is asked"),
         }
     }

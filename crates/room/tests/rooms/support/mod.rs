@@ -18,7 +18,7 @@ use std::{
 
 use treehouse_invite::{Charter, Holder, Invite, Policy, Role, Terms};
 use treehouse_room::{
-    Cheap, Closing, Command, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Past, Protection,
+    Cheap, Closing, Command, Config, Event, HostConfig, Input, Instant, JoinConfig, Output, Past, Protection, Recorded,
     Redemption, Room, Trip, View,
 };
 use treehouse_wire::{
@@ -64,6 +64,8 @@ pub struct Node<S: Suite> {
     pub events: Vec<(Instant, Event)>,
     /// Frames played: when.
     pub played: BTreeMap<(VoiceId, FrameNumber), Instant>,
+    /// What it was handed for a recording.
+    pub recorded: Vec<Recorded>,
     pub speaking: bool,
     /// How loud it speaks, in dB below full scale.
     pub minus_dbov: u8,
@@ -207,6 +209,7 @@ impl<S: Suite> World<S> {
             links: BTreeMap::new(),
             events: Vec::new(),
             played: BTreeMap::new(),
+            recorded: Vec::new(),
             speaking: false,
             minus_dbov: 30,
             voice: None,
@@ -560,14 +563,12 @@ impl<S: Suite> World<S> {
             Output::Play(frame) => {
                 // Who came again has two numbers.
                 let speakers = (0..self.nodes.len()).filter(|ix| self.nodes[*ix].id == frame.speaker);
-                let genuine = speakers.map(|speaker| format!("{speaker}:{}", frame.number.0));
-                assert!(
-                    genuine.clone().any(|genuine| frame.opus == genuine.as_bytes()),
-                    "only what was said is played"
-                );
+                let mut genuine = speakers.map(|speaker| format!("{speaker}:{}", frame.number.0));
+                assert!(genuine.any(|genuine| frame.opus == genuine.as_bytes()), "only what was said is played");
                 let again = self.nodes[ix].played.insert((frame.voice, frame.number), self.now);
                 assert_eq!(again, None, "no frame is played twice");
             }
+            Output::Record(recorded) => self.nodes[ix].recorded.push(*recorded),
             Output::Redeem(redemption) => {
                 if !redemption.links.is_empty() {
                     self.kept_uses.push(redemption.clone());
