@@ -37,6 +37,7 @@ pub mod level;
 pub mod mix;
 pub mod ogg_opus;
 pub mod process;
+pub mod record;
 pub mod resample;
 pub mod samples;
 pub mod sink;

@@ -73,8 +73,8 @@ pub struct Track {
     pub serial: u32,
     /// 1 or 2.
     pub channels: u8,
-    /// Samples at 48 kHz that a reader drops at the start: the encoder's lookahead, 312 for this crate's. A track whose
-    /// packets begin in the middle of a talk has 0: nothing before it is known, and 80 ms to converge are nothing to lose.
+    /// Samples at 48 kHz that a reader drops at the start: the encoder's lookahead, 312 for this crate's. So what was said in a packet's
+    /// time is played in it, also where a track's packets begin in the middle of a talk.
     pub pre_skip: u16,
     /// Names and values, such as TITLE and ARTIST.
     pub comments: Vec<(String, String)>,
@@ -259,6 +259,25 @@ impl<W: Write> OggOpusWriter<W> {
         Ok(full)
     }
 
+    /// Has a track begin here, in samples since the file's first: nothing has been written to it yet.
+    pub fn start_at(&mut self, track: usize, granule: u64) {
+        if let Some(progress) = self.tracks.get_mut(track).filter(|progress| progress.granule == 0) {
+            (progress.before, progress.granule, progress.page_from) = (granule, granule, granule);
+        }
+    }
+
+    /// Writes the packet that is held back, and ends its page: all that was written to the track is in the file then. Whoever goes on to
+    /// [`OggOpusWriter::finish`] writes one more packet before, or the track does not say that it ends.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn end_page(&mut self, track: usize) -> io::Result<()> {
+        let Some(progress) = self.tracks.get_mut(track) else { return Ok(()) };
+        let Some(held) = progress.held.take() else { return Ok(()) };
+        progress.page_from = progress.granule;
+        self.pages.write_packet(held, progress.serial, PacketWriteEndInfo::EndPage, progress.granule)
+    }
+
     /// Samples in a track so far, without those that a reader skips.
     pub fn samples(&self, track: usize) -> u64 {
         self.tracks.get(track).map_or(0, |progress| progress.granule.saturating_sub(progress.pre_skip))
@@ -267,6 +286,11 @@ impl<W: Write> OggOpusWriter<W> {
     /// What the pages go to.
     pub fn get_ref(&self) -> &W {
         self.pages.inner()
+    }
+
+    /// The same, to flush it.
+    pub fn get_mut(&mut self) -> &mut W {
+        self.pages.inner_mut()
     }
 
     /// Ends all tracks with all that their packets hold, and flushes.
