@@ -37,6 +37,7 @@ pub async fn run(args: BoostArgs) -> Result<(), Failure> {
         spatial: false,
         repeat: false,
         json,
+        record: None,
         frame_log: None,
         until_stdin_closes,
     };

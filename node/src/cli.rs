@@ -71,6 +71,8 @@ pub enum Command {
     Room(RoomCommand),
     /// List microphones and speakers, and try them out.
     Devices(DevicesArgs),
+    /// Say who said what in a recording, and whether anything of it was cut or altered.
+    Verify(VerifyArgs),
     /// Look at who you are.
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -186,6 +188,40 @@ pub enum RoomCommand {
     Unban(WhomArgs),
     /// Show who is kept out.
     Bans(BansArgs),
+    /// Let members record the room that is open here, and tell everyone so, or end it.
+    Record {
+        /// Whether it is recorded from now on.
+        #[arg(value_name = "on|off")]
+        switch: Switch,
+        /// The room. Without it: the one that you opened last.
+        #[arg(long, value_name = "TITLE|ID")]
+        room: Option<String>,
+    },
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// From now on.
+    On,
+    /// Not any more.
+    Off,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The recording.
+    pub file: PathBuf,
+    /// Its proof. Without it: the file beside it with `.proof` at the end of its name.
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
+    /// Accept a recording that has no end, as a crash leaves it; somebody may as well have cut it off.
+    #[arg(long)]
+    pub unfinished: bool,
+    /// Print one line of JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Flags of `room ban` and `room unban`.
@@ -377,6 +413,10 @@ pub struct NodeArgs {
     /// Say a file, or all of a list, again and again.
     #[arg(long)]
     pub repeat: bool,
+    /// Record the room into this file (.ogg) while its host lets it be recorded, a track a speaker and the mix before them, with a proof of
+    /// who said what beside it (.ogg.proof). A host that records switches recording on when it opens the room.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Print each event as one line of JSON on standard output; docs/events.md lists them.
     #[arg(long)]
     pub json: bool,
@@ -512,6 +552,8 @@ mod tests {
             "treehouse invite narrow",
             "treehouse invite revoke",
             "treehouse devices --test-speakers --test-microphone",
+            "treehouse room record maybe",
+            "treehouse verify",
             "treehouse sing",
         ] {
             assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");

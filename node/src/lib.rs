@@ -7,6 +7,7 @@
 //! * [`invite`]: how invites are made, narrowed, revoked and listed; [`mod@inspect`]: what one says; [`qr`]: how it looks.
 //! * [`devices`]: which microphones and speakers there are.
 //! * [`store`]: what is kept beside the identity; [`control`]: how a command talks to a running node; [`private`]: secret files.
+//! * [`record`]: recordings, their proofs, and whether they are genuine.
 //! * [`demo`]: a whole room of real processes on one machine, checked frame by frame.
 //! * [`framelog`], [`stats`], [`clock`], [`output`], [`duration`], [`process`]: what these are made of.
 
@@ -36,6 +37,7 @@ pub mod peer;
 pub mod private;
 pub mod process;
 pub mod qr;
+pub mod record;
 pub mod session;
 pub mod stats;
 pub mod store;
@@ -89,6 +91,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Invite(InviteCommand::List(args)) => invite::list(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Room(command) => moderate::run(&command),
+        Command::Verify(args) => record::run(&args),
         Command::Identity(IdentityCommand::Show) => show_identity(),
     }
 }

@@ -6,7 +6,7 @@ use treehouse_invite::Banned;
 use treehouse_wire::{LinkTag, NodeId};
 
 use crate::{
-    cli::{BansArgs, RoomCommand, WhomArgs},
+    cli::{BansArgs, RoomCommand, Switch, WhomArgs},
     control::{self, Moderation, Request},
     failure::Failure,
     inspect,
@@ -25,6 +25,7 @@ pub fn run(command: &RoomCommand) -> Result<(), Failure> {
         RoomCommand::Ban(whom) => ban(whom),
         RoomCommand::Unban(whom) => unban(whom),
         RoomCommand::Bans(args) => bans(args),
+        RoomCommand::Record { switch, room } => record(*switch == Switch::On, room.as_deref()),
     }
 }
 
@@ -90,6 +91,22 @@ fn bans(args: &BansArgs) -> Result<(), Failure> {
     for ban in &bans {
         say!("{}", words(ban));
     }
+    Ok(())
+}
+
+fn record(on: bool, room: Option<&str>) -> Result<(), Failure> {
+    let mut desk = Desk::open()?;
+    let room = desk.room(room)?;
+    let title = room.charter.title.as_str();
+    let request = Request::Record { room: room.id.to_string(), on };
+    if !control::tell(&desk.folder, &request).map_err(|error| Failure::Failed(error.to_string()))? {
+        return Err(Failure::Usage(format!(
+            "the room \"{title}\" is not open here: the node that hosts it says whether it is recorded"
+        )));
+    }
+    let what =
+        if on { "may be recorded from now on, and everyone in it is told so" } else { "is not recorded any more" };
+    say!("the room \"{title}\" {what}");
     Ok(())
 }
 

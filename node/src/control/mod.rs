@@ -34,6 +34,13 @@ pub enum Request {
         /// The link's id, as hexadecimal digits.
         link: String,
     },
+    /// Whether the room is recorded.
+    Record {
+        /// The room, as hexadecimal digits.
+        room: String,
+        /// It is from now on.
+        on: bool,
+    },
     /// Somebody is to be put out, kept out, or let in again.
     Moderate {
         /// The room, as hexadecimal digits.

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
 use treehouse_audio::{CaptureOptions, CapturedFrame, Say, encode::LossReport};
 use treehouse_invite::{Policy, Role, StageMember};
 use treehouse_net::{Captured, Handle, address_text};
@@ -11,6 +14,7 @@ use treehouse_wire::{NodeId, VoiceId};
 
 use super::{
     Part, Session,
+    outlet::Outlet,
     sound::{Told, start_voice},
     stop,
 };
@@ -155,6 +159,9 @@ impl Session {
             return;
         }
         self.admitted = true;
+        if self.part == Part::Host && self.recorder.is_some() {
+            self.command(Command::SetRecording(true)).await;
+        }
         if self.part != Part::Member || self.setup.say == Say::None {
             return;
         }
@@ -250,7 +257,7 @@ impl Session {
     /// A command beside this node wants something of the room that is open here.
     async fn on_asked(&mut self, asked: Asked) {
         let answer = match &asked.request {
-            Request::RevokeInvite { room, .. } | Request::Moderate { room, .. }
+            Request::RevokeInvite { room, .. } | Request::Moderate { room, .. } | Request::Record { room, .. }
                 if self.room.map(|room| room.to_string()).as_ref() != Some(room) =>
             {
                 Answer::OtherRoom
@@ -259,6 +266,7 @@ impl Session {
                 Some(link) => self.ask(Command::RevokeInvite(link)).await,
                 None => Answer::Refused("the invite's id must be 64 hexadecimal digits".to_owned()),
             },
+            Request::Record { on, .. } => self.ask(Command::SetRecording(*on)).await,
             Request::Moderate { what, whom, .. } => self.ask(what.command(*whom)).await,
         };
         asked.answer(answer);
@@ -300,6 +308,10 @@ impl Session {
             let _ = timeout(LEAVE_MAX, handle.stop()).await;
         }
         self.ears.close().await;
+        if let Some(recorder) = self.recorder.take() {
+            let _ = tokio::task::spawn_blocking(move || recorder.finish()).await;
+            tell_rest(&mut self.told, &mut self.outlet);
+        }
         if let (Some(log), Some(lines)) = (self.taps.log.take(), self.frame_log.take()) {
             log.send(Entry::End { dropped: log.dropped() });
             lines.finish();
@@ -325,6 +337,15 @@ impl Session {
             }
         };
         let _ = timeout(LEAVE_MAX, over).await;
+    }
+}
+
+/// Shows what the sound had to say until the end.
+fn tell_rest(told: &mut mpsc::Receiver<Told>, outlet: &mut Outlet) {
+    while let Ok(told) = told.try_recv() {
+        if let Told::Notice(notice) = told {
+            outlet.event(Event::Sound { notice });
+        }
     }
 }
 

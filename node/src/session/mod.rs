@@ -33,6 +33,7 @@ use crate::{
     inspect,
     output::Lines,
     peer::peer_id,
+    record::{Files, Recorder},
     store::StoreLedger,
 };
 use hearing::Hearing;
@@ -69,6 +70,7 @@ pub struct Session {
     taps: Taps,
     told: mpsc::Receiver<Told>,
     frame_log: Option<Lines<Entry>>,
+    recorder: Option<Recorder>,
     speaking: Speaking,
     /// Host: the room that is open, and the way of commands to it.
     room: Option<RoomId>,
@@ -111,6 +113,11 @@ impl Session {
             far_end: FarEnd::default(),
         };
         let ears = Ears::open(setup.hear.clone(), setup.mix(), taps.clone()).await?;
+        let notes = taps.clone();
+        let tell = move |notice| notes.tell(Told::Notice(notice));
+        let start = |files| Recorder::start(files, node, &identity.seed, Box::new(tell));
+        // Last, so that nothing that fails leaves empty files behind.
+        let recorder = setup.node.record.as_deref().map(Files::create).transpose()?.map(start).transpose()?;
         let listening = addresses.iter().map(address_text).collect();
         outlet.event(Event::Started { peer: peer_id(&node), temporary: identity.is_temporary(), listening });
         Ok(Session {
@@ -130,6 +137,7 @@ impl Session {
             taps,
             told,
             frame_log,
+            recorder,
             speaking: Speaking::default(),
             room: None,
             control: None,
@@ -198,7 +206,7 @@ impl Session {
             self.run(|now| Room::host(now, inspect::now(), Shipped, config, host));
             return Ok(());
         };
-        let Some(endpoint) = self.endpoint.take() else { return Ok(()) };
+        let Some(endpoint) = self.recording_endpoint() else { return Ok(()) };
         let mut player = self.ears.player();
         self.began = Instant::now();
         let room = |now| Room::host(now, inspect::now(), Shipped, config, host);
@@ -218,10 +226,19 @@ impl Session {
     }
 
     fn run(&mut self, room: impl FnOnce(RoomInstant) -> Room<Shipped>) {
-        let Some(endpoint) = self.endpoint.take() else { return };
+        let Some(endpoint) = self.recording_endpoint() else { return };
         let mut player = self.ears.player();
         self.began = Instant::now();
         self.handle = Some(endpoint.run(room, move |frame, verified_at| player.play(frame, verified_at)));
+    }
+
+    /// The network, with the recording's end in it where there is one.
+    fn recording_endpoint(&mut self) -> Option<Endpoint> {
+        let endpoint = self.endpoint.take()?;
+        Some(match &self.recorder {
+            Some(recorder) => endpoint.recording(recorder.inlet()),
+            None => endpoint,
+        })
     }
 
     fn config(&self) -> Result<Config, Failure> {

@@ -88,6 +88,7 @@ mod tests {
             loudness: LoudnessArg::Even,
             spatial: false,
             repeat: false,
+            record: None,
             json: false,
             frame_log: None,
             until_stdin_closes: say == "s16le:-",

@@ -67,7 +67,7 @@ impl Taps {
         }
     }
 
-    fn tell(&self, told: Told) {
+    pub(super) fn tell(&self, told: Told) {
         let _ = self.told.try_send(told);
     }
 }

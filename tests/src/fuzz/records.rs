@@ -1,8 +1,11 @@
-//! What a node reads back from its disk: the identity, and the frame logs of a demo.
+//! What a node reads back from its disk: the identity, the frame logs of a demo, and the proofs of recordings.
 //!
 //! The first byte of an input says which record the rest is. A store of rooms and redemptions gets its own letter here.
 
-use treehouse::{framelog, identity};
+use treehouse::{
+    framelog, identity,
+    record::{fault::Fault, verify::verify},
+};
 
 use super::Verdict;
 
@@ -10,6 +13,8 @@ use super::Verdict;
 pub const IDENTITY: u8 = b'i';
 /// A frame log.
 pub const FRAME_LOG: u8 = b'l';
+/// The proof of a recording, without its sound.
+pub const PROOF: u8 = b'p';
 
 /// One stored record.
 ///
@@ -33,6 +38,12 @@ pub fn records(input: &[u8]) -> Verdict {
                 Verdict::Accepted
             }
             Err(_) => Verdict::Damaged("frame log"),
+        },
+        PROOF => match verify(&[], rest) {
+            // All that is signed is well.
+            Ok(said) if said.faults == [Fault::NoSound] => Verdict::Accepted,
+            Ok(_) => Verdict::Damaged("recording"),
+            Err(_) => Verdict::Damaged("proof"),
         },
         _ => Verdict::Damaged("kind"),
     }
