@@ -257,6 +257,7 @@ CONTROL = enum(
     ("HandsWanted", struct_of(count=u8)),
     ("Page", struct_of(path=listing(TAG, 32))),
     ("Key", struct_of(epoch=EPOCH, key=KEY)),
+    ("Losses", listing(pair(VOICE, repeated(u32, 12)), 16)),
 )
 
 # --- Sections 6 to 8 ------------------------------------------------------------------------------------------------

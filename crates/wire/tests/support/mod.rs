@@ -260,7 +260,7 @@ fn leading() -> Vec<(&'static str, Control)> {
             "losses",
             Control::Losses(List::truncated([
                 (VoiceId([0x7a; 8]), Losses([300, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4])),
-                (VoiceId([0x7b; 8]), Losses::default()),
+                (VoiceId([0x7b; 8]), Losses([0, 0, 0, 0, 0, 1000, 0, 0, 0, 0, 0, 0])),
             ])),
         ),
         ("bye, removed", Control::Bye(Farewell::Removed)),
