@@ -197,9 +197,11 @@ fn a_burst_is_rebuilt_from_the_packet_after_it() {
     let said = speech();
     let mut encoder = VoiceEncoder::new().unwrap();
     let lag = encoder.lookahead_samples().unwrap();
-    let mut adaptation = Adaptation::new(Sizes::One);
+    let mut adaptation = Adaptation::new(Sizes::Free);
     adaptation.report(LossReport { loss: 0.16, burst_frames: 4.0 });
-    encoder.adapt(adaptation.settings()).unwrap();
+    let mut settings = adaptation.settings();
+    settings.dtx = false;
+    encoder.adapt(settings).unwrap();
     let packets: Vec<_> = said.iter().map(|pcm| encoder.encode(pcm).unwrap().1.unwrap()).collect();
     // Of every twenty frames five in a row are lost.
     let hear = |deep: bool| {
@@ -208,9 +210,9 @@ fn a_burst_is_rebuilt_from_the_packet_after_it() {
         let heard: Vec<[f32; FRAME]> = (0..packets.len() / 20 * 20)
             .map(|n| {
                 let mut pcm = [0.0; FRAME];
-                let ahead = (15 - n % 20) as u32;
+                let ahead = 15_usize.saturating_sub(n % 20);
                 let outcome = match n % 20 {
-                    10..15 if deep => decoder.decode_dred(&packets[n + ahead as usize], ahead, &mut pcm),
+                    10..15 if deep => decoder.decode_dred(&packets[n + ahead], ahead as u32, &mut pcm),
                     10..15 => decoder.conceal(&mut pcm),
                     _ => decoder.decode(&packets[n], &mut pcm),
                 };

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Networks of each kind, each with its own seed and phase; `TREEHOUSE_NETWORKS` asks for more.
-const SEEDS: u64 = 5;
+const SEEDS: u64 = 8;
 const FIXED: Duration = Duration::from_millis(60);
 
 struct Condition {
