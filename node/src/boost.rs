@@ -35,6 +35,7 @@ pub async fn run(args: BoostArgs) -> Result<(), Failure> {
         stay,
         loudness: LoudnessArg::Even,
         spatial: false,
+        stereo: false,
         repeat: false,
         json,
         record: None,

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use treehouse_audio::Processing;
+use treehouse_audio::{Music, Processing};
 use treehouse_invite::{Policy, Protection, Role, UnknownProtection};
 use treehouse_wire::NodeId;
 
@@ -351,6 +351,10 @@ pub struct MicrophoneArgs {
     /// Leave the voice as loud as it comes.
     #[arg(long)]
     pub no_gain_control: bool,
+    /// Send music and not a voice: in stereo, at so many kbit/s, 96 to 128, and with none of the above. For a microphone as for files.
+    #[arg(long, value_name = "KBITS", num_args = 0..=1, require_equals = true, default_missing_value = "128",
+        value_parser = clap::value_parser!(u32).range(96..=128))]
+    pub music: Option<u32>,
     /// Send the microphone as it is: none of the above, and what is below the voice stays too.
     #[arg(long)]
     pub raw: bool,
@@ -366,6 +370,12 @@ impl MicrophoneArgs {
             high_pass: true,
         };
         if self.raw { Processing::NONE } else { on }
+    }
+
+    /// Music, if it is that.
+    pub fn music(&self) -> Option<Music> {
+        let kbits = i32::try_from(self.music?).unwrap_or(i32::MAX);
+        Some(Music { bitrate_bps: kbits.saturating_mul(1000) })
     }
 }
 
@@ -410,6 +420,9 @@ pub struct NodeArgs {
     /// Give each voice a place of its own between left and right, for headphones or two speakers; files get two channels.
     #[arg(long)]
     pub spatial: bool,
+    /// Write files and standard output with two channels, so that music is heard as it is; speakers play two in any case.
+    #[arg(long)]
+    pub stereo: bool,
     /// Say a file, or all of a list, again and again.
     #[arg(long)]
     pub repeat: bool,
@@ -522,6 +535,19 @@ mod tests {
     }
 
     #[test]
+    fn music_has_a_bitrate_within_bounds() {
+        let music = |line: &str| match parse(line) {
+            Ok(Cli { command: Command::Host(host) }) => host.microphone.music().map(|music| music.bitrate_bps),
+            _ => panic!("{line}"),
+        };
+        assert_eq!(music("treehouse host"), None);
+        assert_eq!(music("treehouse host --music"), Some(128_000));
+        assert_eq!(music("treehouse host --music=96"), Some(96_000));
+        let Ok(Cli { command: Command::Join(join) }) = parse("treehouse join --music INVITE") else { panic!("join") };
+        assert_eq!((join.invite.as_str(), join.microphone.music), ("INVITE", Some(128)));
+    }
+
+    #[test]
     fn devices_are_tested_by_id_or_the_default() {
         let test = |line: &str| match parse(line) {
             Ok(Cli { command: Command::Devices(args) }) => (args.test_speakers, args.test_microphone),
@@ -554,6 +580,7 @@ mod tests {
             "treehouse devices --test-speakers --test-microphone",
             "treehouse room record maybe",
             "treehouse verify",
+            "treehouse host --music=64",
             "treehouse sing",
         ] {
             assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");

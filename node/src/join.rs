@@ -43,8 +43,8 @@ pub async fn enter(args: JoinArgs, named: impl Fn(&NodeId) -> String) -> Result<
     if Name::new(name).is_none() {
         return Err(Failure::Usage("the name must be at most 48 bytes of printable text: give another".to_owned()));
     }
-    let processing = args.microphone.processing();
-    let setup = Setup { processing, ..Setup::check(name, &args.say, &args.hear, &args.listen, args.node)? };
+    let (processing, music) = (args.microphone.processing(), args.microphone.music());
+    let setup = Setup { processing, music, ..Setup::check(name, &args.say, &args.hear, &args.listen, args.node)? };
     let addresses = invite.bootstrap().iter().flat_map(|contact| contact.addresses.iter());
     let instead = if addresses.into_iter().all(is_loopback) { LOOPBACK.as_slice() } else { &[] };
     let instead: Vec<Address> = instead.iter().filter_map(|text| parse_address(text).ok()).collect();

@@ -79,6 +79,58 @@ fn a_program_can_speak_through_standard_input() {
 }
 
 #[test]
+fn music_is_in_stereo_from_the_file_to_the_listener() {
+    let place = Place::new();
+    let (seconds, hz) = (4, [440.0, 1_250.0]);
+    let samples = (0..seconds * 48_000)
+        .flat_map(|at| hz.map(|hz| 0.2 * (at as f32 * hz * std::f32::consts::TAU / 48_000.0).sin()));
+    let bytes: Vec<u8> = samples.flat_map(|sample| ((sample * 32_767.0) as i16).to_le_bytes()).collect();
+    let mut wav = treehouse_audio::sink::wav_header(2);
+    wav.extend(bytes);
+    std::fs::write(place.path("song.wav"), wav).expect("a file");
+    let (_host, invite) = host(&place, &place.text("song.wav"), &["--hear", "none", "--music", "--repeat"]);
+    let (both, one) = (place.text("both.wav"), place.text("one.wav"));
+    let listen = |name: &str, more: &[&str]| start(&place.path(name), &[&["join", &invite, "--json"], more].concat());
+    let mut listeners = [listen("a", &["--hear", &both, "--stereo"]), listen("b", &["--hear", &one])];
+    for listener in &mut listeners {
+        listener.event("first_audio", |_| true);
+    }
+    thread::sleep(Duration::from_secs(3));
+    for listener in listeners {
+        listener.signal(Signal::INT);
+        assert!(listener.ended().status.success());
+    }
+    // How loud each tone is on each side, in the second before the last.
+    let loudness = |file: &str, channels: usize| -> Vec<[f32; 2]> {
+        let bytes = std::fs::read(place.path(file)).expect("a recording");
+        let samples: Vec<f32> = bytes[HEADER_BYTES..]
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|sample| f32::from(i16::from_le_bytes(*sample)) / 32_768.0)
+            .collect();
+        let from = samples.len() - 2 * channels * 48_000;
+        (0..channels)
+            .map(|channel| hz.map(|hz| tone(samples[from..].iter().skip(channel).step_by(channels).take(48_000), hz)))
+            .collect()
+    };
+    let [left, right] = loudness("both.wav", 2)[..] else { panic!("two channels") };
+    assert!(left[0] > 20.0 * left[1] && right[1] > 20.0 * right[0] && left[0] > 0.01, "{left:?}, {right:?}");
+    let [mixed] = loudness("one.wav", 1)[..] else { panic!("one channel") };
+    assert!(mixed.iter().all(|loud| *loud > 0.01), "one channel has both: {mixed:?}");
+}
+
+/// How strong a frequency is among samples.
+fn tone<'a>(samples: impl Iterator<Item = &'a f32>, hz: f32) -> f32 {
+    let (mut re, mut im, mut count) = (0.0, 0.0, 0);
+    for (at, sample) in samples.enumerate() {
+        let (sin, cos) = (at as f32 * hz * std::f32::consts::TAU / 48_000.0).sin_cos();
+        (re, im, count) = (re + sample * cos, im + sample * sin, count + 1);
+    }
+    f32::hypot(re, im) / count.max(1) as f32
+}
+
+#[test]
 fn what_a_killed_listener_wrote_is_played_up_to_its_last_second() {
     let place = Place::new();
     let (_host, invite) = host(&place, "sample:2", &["--hear", "none"]);

@@ -110,6 +110,8 @@ pub struct EncoderSettings {
 pub struct Adaptation {
     sizes: Sizes,
     deep: bool,
+    /// Bits a second of music; none for a voice.
+    music_bps: Option<i32>,
     /// None before the first report.
     worst: Option<LossReport>,
 }
@@ -118,7 +120,14 @@ impl Adaptation {
     /// Knows of no loss yet; uses deep redundancy if this build has it.
     #[must_use]
     pub fn new(sizes: Sizes) -> Self {
-        Adaptation { sizes, deep: cfg!(feature = "deep"), worst: None }
+        Adaptation { sizes, deep: cfg!(feature = "deep"), music_bps: None, worst: None }
+    }
+
+    /// For music at so many bits a second. Copies and deep redundancy belong to the speech coder: of a loss the music coder learns only that
+    /// frames are to lean less on those before them. Silence is sent as well, for quiet music is not silence.
+    #[must_use]
+    pub fn music(bitrate_bps: i32, sizes: Sizes) -> Self {
+        Adaptation { music_bps: Some(bitrate_bps), ..Self::new(sizes) }
     }
 
     /// The same without deep redundancy, for listeners whose builds lack it.
@@ -141,6 +150,9 @@ impl Adaptation {
     /// How to encode now.
     #[must_use]
     pub fn settings(&self) -> EncoderSettings {
+        if let Some(bitrate_bps) = self.music_bps {
+            return self.music_settings(bitrate_bps);
+        }
         let (expected_loss_percent, fec, dred_ms) = self.redundancy();
         let more = self.sizes == Sizes::Free && self.worst.is_some_and(|worst| worst.loss >= MORE_LOSS_MIN);
         EncoderSettings {
@@ -150,6 +162,18 @@ impl Adaptation {
             fec,
             dred_ms,
             dtx: self.sizes == Sizes::Free,
+            one_size: self.sizes == Sizes::One,
+        }
+    }
+
+    fn music_settings(&self, bitrate_bps: i32) -> EncoderSettings {
+        EncoderSettings {
+            bitrate_bps,
+            complexity: COMPLEXITY,
+            expected_loss_percent: self.worst.map_or(EXPECTED_LOSS_PERCENT_MIN, |worst| expected(worst.loss)),
+            fec: false,
+            dred_ms: 0,
+            dtx: false,
             one_size: self.sizes == Sizes::One,
         }
     }
@@ -218,6 +242,18 @@ mod tests {
         assert!(shallow.fec && shallow.dred_ms == 0, "{shallow:?}");
         let seldom = after(Sizes::Free, true, &[(0.01, 4.0)]);
         assert!(seldom.fec && seldom.dred_ms == 0, "{seldom:?}");
+    }
+
+    #[test]
+    fn music_keeps_its_bits_and_leans_less_on_what_may_be_lost() {
+        let mut music = Adaptation::music(96_000, Sizes::Free);
+        let before = music.settings();
+        assert_eq!(
+            (before.bitrate_bps, before.expected_loss_percent, before.fec, before.dtx),
+            (96_000, 5, false, false)
+        );
+        music.report(LossReport { loss: 0.12, burst_frames: 4.0 });
+        assert_eq!(music.settings(), EncoderSettings { expected_loss_percent: 12, ..before });
     }
 
     #[test]

@@ -10,7 +10,7 @@ use treehouse_wire::units::SAMPLE_RATE_HZ;
 
 #[cfg(feature = "deep")]
 use crate::deep::Decoder;
-use crate::{FRAME, encode::CodecError};
+use crate::{FRAME, encode::CodecError, mix::Block};
 
 /// How a frame of sound came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,8 +32,13 @@ pub const CONCEALED_AUDIBLE: u32 = 2;
 const COMPLEXITY: i32 = 7;
 
 /// Decodes one voice, frame after frame, in order.
+///
+/// A voice is mono until its first packet in stereo comes, and stereo from then on: mono packets sound on both sides then.
 pub struct VoiceDecoder {
     opus: Decoder,
+    stereo: bool,
+    /// What was decoded last: a frame, or two with a left and a right sample in turn.
+    decoded: Vec<f32>,
 }
 
 impl VoiceDecoder {
@@ -42,58 +47,147 @@ impl VoiceDecoder {
     /// # Errors
     /// [`CodecError`] where the library of this build does not work.
     pub fn new() -> Result<Self, CodecError> {
-        #[cfg_attr(not(feature = "deep"), expect(unused_mut, reason = "only the deep build has something to set"))]
-        let mut opus = Decoder::new(SAMPLE_RATE_HZ, Channels::Mono)?;
-        #[cfg(feature = "deep")]
-        opus.set_complexity(COMPLEXITY)?;
-        Ok(VoiceDecoder { opus })
+        Ok(VoiceDecoder { opus: decoder(Channels::Mono)?, stereo: false, decoded: vec![0.0; FRAME] })
     }
 
-    /// Decodes `frame` into `pcm`; conceals it if it is unreadable or not 20 ms long.
+    /// Whether the voice is in stereo.
+    pub fn is_stereo(&self) -> bool {
+        self.stereo
+    }
+
+    /// Decodes `frame` into `pcm`, a stereo one mixed down; conceals it if it is unreadable or not 20 ms long.
     pub fn decode(&mut self, frame: &[u8], pcm: &mut [f32; FRAME]) -> Outcome {
-        if is_one_frame(frame) && self.run(frame, pcm, false) { Outcome::Decoded } else { self.conceal(pcm) }
+        let outcome = self.next(frame);
+        *pcm = self.block().mono();
+        outcome
+    }
+
+    /// As [`VoiceDecoder::decode`], left and right.
+    pub fn decode_block(&mut self, frame: &[u8], out: &mut Block) -> Outcome {
+        let outcome = self.next(frame);
+        *out = self.block();
+        outcome
     }
 
     /// Rebuilds the frame before `next` from what `next` carries of it; conceals it if that is nothing.
     ///
     /// libopus falls back to concealment by itself when the packet has no copy, and does not say so; [`has_fec`] does.
     pub fn decode_fec(&mut self, next: &[u8], pcm: &mut [f32; FRAME]) -> Outcome {
-        if is_one_frame(next) && has_fec(next) && self.run(next, pcm, true) {
-            Outcome::Fec
-        } else {
-            self.decode_dred(next, 1, pcm)
-        }
+        let outcome = self.before(next);
+        *pcm = self.block().mono();
+        outcome
+    }
+
+    /// As [`VoiceDecoder::decode_fec`], left and right.
+    pub fn decode_fec_block(&mut self, next: &[u8], out: &mut Block) -> Outcome {
+        let outcome = self.before(next);
+        *out = self.block();
+        outcome
     }
 
     /// Rebuilds the frame that is `ahead` frames before `later` from the deep redundancy in it; conceals it if there is none.
     pub fn decode_dred(&mut self, later: &[u8], ahead: u32, pcm: &mut [f32; FRAME]) -> Outcome {
-        if self.run_dred(later, ahead, pcm) { Outcome::Dred } else { self.conceal(pcm) }
+        let outcome = self.deep(later, ahead);
+        *pcm = self.block().mono();
+        outcome
+    }
+
+    /// As [`VoiceDecoder::decode_dred`], left and right.
+    pub fn decode_dred_block(&mut self, later: &[u8], ahead: u32, out: &mut Block) -> Outcome {
+        let outcome = self.deep(later, ahead);
+        *out = self.block();
+        outcome
     }
 
     /// Invents a frame that continues what came before; repeated, it dies away.
     pub fn conceal(&mut self, pcm: &mut [f32; FRAME]) -> Outcome {
-        if !self.run(&[], pcm, false) {
-            pcm.fill(0.0);
+        let outcome = self.invent();
+        *pcm = self.block().mono();
+        outcome
+    }
+
+    /// As [`VoiceDecoder::conceal`], left and right.
+    pub fn conceal_block(&mut self, out: &mut Block) -> Outcome {
+        let outcome = self.invent();
+        *out = self.block();
+        outcome
+    }
+
+    fn next(&mut self, frame: &[u8]) -> Outcome {
+        if !is_one_frame(frame) {
+            return self.invent();
+        }
+        self.widen(frame);
+        if self.run(frame, false) { Outcome::Decoded } else { self.invent() }
+    }
+
+    fn before(&mut self, next: &[u8]) -> Outcome {
+        if is_one_frame(next) && has_fec(next) && self.run(next, true) { Outcome::Fec } else { self.deep(next, 1) }
+    }
+
+    fn deep(&mut self, later: &[u8], ahead: u32) -> Outcome {
+        if self.run_dred(later, ahead) { Outcome::Dred } else { self.invent() }
+    }
+
+    fn invent(&mut self) -> Outcome {
+        if !self.run(&[], false) {
+            self.decoded.fill(0.0);
         }
         Outcome::Concealed
     }
 
-    fn run(&mut self, frame: &[u8], pcm: &mut [f32; FRAME], fec: bool) -> bool {
-        matches!(self.opus.decode_float(frame, pcm, fec), Ok(FRAME)) && pcm.iter().all(|s| s.is_finite())
+    /// Goes over to stereo at the first such packet. Of what came before the new decoder knows nothing: a voice does so once, at its start.
+    fn widen(&mut self, frame: &[u8]) {
+        // RFC 6716 section 3.1: the third lowest bit of the first byte.
+        let stereo = frame.first().is_some_and(|toc| toc & 0b100 != 0);
+        if !stereo || self.stereo {
+            return;
+        }
+        if let Ok(opus) = decoder(Channels::Stereo) {
+            (self.opus, self.stereo) = (opus, true);
+            self.decoded.resize(2 * FRAME, 0.0);
+        }
+    }
+
+    fn run(&mut self, frame: &[u8], fec: bool) -> bool {
+        matches!(self.opus.decode_float(frame, &mut self.decoded, fec), Ok(FRAME))
+            && self.decoded.iter().all(|s| s.is_finite())
+    }
+
+    fn block(&self) -> Block {
+        let mut block = Block::default();
+        if self.stereo {
+            let (pairs, _) = self.decoded.as_chunks::<2>();
+            for (pair, (left, right)) in pairs.iter().zip(block.left.iter_mut().zip(&mut block.right)) {
+                [*left, *right] = *pair;
+            }
+        } else {
+            block.left.iter_mut().zip(&self.decoded).for_each(|(out, sample)| *out = *sample);
+            block.right = block.left;
+        }
+        block
     }
 
     #[cfg(feature = "deep")]
-    fn run_dred(&mut self, later: &[u8], ahead: u32, pcm: &mut [f32; FRAME]) -> bool {
+    fn run_dred(&mut self, later: &[u8], ahead: u32) -> bool {
         is_one_frame(later)
             && may_have_dred(later)
-            && self.opus.decode_dred(later, FRAME.saturating_mul(ahead as usize), pcm)
-            && pcm.iter().all(|s| s.is_finite())
+            && self.opus.decode_dred(later, FRAME.saturating_mul(ahead as usize), &mut self.decoded)
+            && self.decoded.iter().all(|s| s.is_finite())
     }
 
     #[cfg(not(feature = "deep"))]
-    fn run_dred(&mut self, _later: &[u8], _ahead: u32, _pcm: &mut [f32; FRAME]) -> bool {
+    fn run_dred(&mut self, _later: &[u8], _ahead: u32) -> bool {
         false
     }
+}
+
+fn decoder(channels: Channels) -> Result<Decoder, CodecError> {
+    #[cfg_attr(not(feature = "deep"), expect(unused_mut, reason = "only the deep build has something to set"))]
+    let mut opus = Decoder::new(SAMPLE_RATE_HZ, channels)?;
+    #[cfg(feature = "deep")]
+    opus.set_complexity(COMPLEXITY)?;
+    Ok(opus)
 }
 
 /// Whether a packet decodes to exactly 20 ms.

@@ -72,6 +72,10 @@ impl Encoder {
         self.set(ffi::OPUS_SET_SIGNAL_REQUEST, value)
     }
 
+    pub(crate) fn set_force_channels(&mut self, channels: Option<Channels>) -> Result<(), CodecError> {
+        self.set(ffi::OPUS_SET_FORCE_CHANNELS_REQUEST, channels.map_or(ffi::OPUS_AUTO, |channels| channels as i32))
+    }
+
     pub(crate) fn set_complexity(&mut self, complexity: i32) -> Result<(), CodecError> {
         self.set(ffi::OPUS_SET_COMPLEXITY_REQUEST, complexity)
     }

@@ -1,4 +1,5 @@
-//! PCM to Opus (RFC 6716): 48 kHz mono, frames of 20 ms, about 32 kbit/s, with redundancy that follows what is lost.
+//! PCM to Opus (RFC 6716): 48 kHz, frames of 20 ms. A voice is mono at about 32 kbit/s, with redundancy that follows what is lost;
+//! music is stereo at 96 to 128 kbit/s, without, since only the speech coder has it.
 
 use bytes::Bytes;
 #[cfg(not(feature = "deep"))]
@@ -9,7 +10,7 @@ use treehouse_wire::{Level, limits::OPUS_FRAME_BYTES_MAX, units::SAMPLE_RATE_HZ}
 pub use crate::adapt::{Adaptation, EncoderSettings, LossReport, Sizes};
 #[cfg(feature = "deep")]
 use crate::deep::Encoder;
-use crate::{FRAME, level::level};
+use crate::{FRAME, level::level, mix::Block};
 
 /// A library of sound refused: a fault of this build, not of the input.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ impl From<opus::Error> for CodecError {
 pub struct VoiceEncoder {
     opus: Encoder,
     settings: EncoderSettings,
+    /// In stereo: room for a left and a right sample in turn.
+    pairs: Option<Vec<f32>>,
 }
 
 impl VoiceEncoder {
@@ -41,8 +44,24 @@ impl VoiceEncoder {
         // Told that it is a voice and that packets get lost, libopus chooses the hybrid mode, which carries FEC, anyway.
         let mut opus = Encoder::new(SAMPLE_RATE_HZ, Channels::Mono, Application::Audio)?;
         opus.set_signal(Signal::Voice)?;
-        let settings = EncoderSettings { dtx: false, ..Adaptation::new(Sizes::Free).settings() };
-        let mut encoder = VoiceEncoder { opus, settings };
+        Self::starting(opus, Adaptation::new(Sizes::Free), None)
+    }
+
+    /// An encoder for music in stereo, at so many bits a second.
+    ///
+    /// # Errors
+    /// [`CodecError`] where the library of this build does not work.
+    pub fn music(bitrate_bps: i32) -> Result<Self, CodecError> {
+        let mut opus = Encoder::new(SAMPLE_RATE_HZ, Channels::Stereo, Application::Audio)?;
+        opus.set_signal(Signal::Music)?;
+        // The bitrate would let it choose; said, a quiet passage does not turn mono.
+        opus.set_force_channels(Some(Channels::Stereo))?;
+        Self::starting(opus, Adaptation::music(bitrate_bps, Sizes::Free), Some(vec![0.0; 2 * FRAME]))
+    }
+
+    fn starting(opus: Encoder, adaptation: Adaptation, pairs: Option<Vec<f32>>) -> Result<Self, CodecError> {
+        let settings = EncoderSettings { dtx: false, ..adaptation.settings() };
+        let mut encoder = VoiceEncoder { opus, settings, pairs };
         encoder.apply(settings)?;
         Ok(encoder)
     }
@@ -53,7 +72,7 @@ impl VoiceEncoder {
     /// # Errors
     /// [`CodecError`] where the library of this build does not work.
     pub fn with_one_size(mut self) -> Result<Self, CodecError> {
-        self.adapt(Adaptation::new(Sizes::One).settings())?;
+        self.adapt(EncoderSettings { one_size: true, dtx: false, ..self.settings })?;
         Ok(self)
     }
 
@@ -87,6 +106,26 @@ impl VoiceEncoder {
     /// # Errors
     /// [`CodecError`] where the library of this build does not work.
     pub fn encode(&mut self, pcm: &[f32; FRAME]) -> Result<(Level, Option<Bytes>), CodecError> {
+        match self.pairs {
+            None => self.run(pcm),
+            Some(_) => self.encode_block(&Block::both(*pcm)),
+        }
+    }
+
+    /// As [`VoiceEncoder::encode`]: in stereo, or mixed down where the encoder is one for speech.
+    ///
+    /// # Errors
+    /// [`CodecError`] where the library of this build does not work.
+    pub fn encode_block(&mut self, block: &Block) -> Result<(Level, Option<Bytes>), CodecError> {
+        let Some(mut pairs) = self.pairs.take() else { return self.run(&block.mono()) };
+        pairs.clear();
+        pairs.extend(block.left.iter().zip(&block.right).flat_map(|(left, right)| [*left, *right]));
+        let encoded = self.run(&pairs);
+        self.pairs = Some(pairs);
+        encoded
+    }
+
+    fn run(&mut self, pcm: &[f32]) -> Result<(Level, Option<Bytes>), CodecError> {
         let mut out = [0; OPUS_FRAME_BYTES_MAX];
         let len = self.opus.encode_float(pcm, &mut out)?;
         // libopus makes packets of one or two bytes in a pause, and every 400 ms one with the noise of the room. Listeners fade

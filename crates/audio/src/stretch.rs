@@ -15,34 +15,46 @@ const COARSE: usize = 4;
 /// Below this similarity the seam would be heard, and the cut is left for a better moment.
 const SIMILARITY_MIN: f32 = 0.6;
 
-/// Removes up to `samples_max` samples at the start of `pcm`; returns how many it removed.
+/// Removes up to `samples_max` samples at the start of all channels, the same in each; returns how many it removed.
 ///
 /// `urgent` cuts even where it will be heard. Needs a lag and two seams to look at, else it does nothing.
-pub(crate) fn shorten(pcm: &mut Vec<f32>, samples_max: usize, urgent: bool) -> usize {
-    let Some(lag) = choose_lag(pcm, samples_max, urgent) else { return 0 };
-    for i in 0..SEAM {
-        let fade = seam_weight(i);
-        let (Some(&early), Some(&late)) = (pcm.get(i), pcm.get(i + lag)) else { return 0 };
-        if let Some(sample) = pcm.get_mut(i + lag) {
-            *sample = early * (1.0 - fade) + late * fade;
+pub(crate) fn shorten(channels: &mut [Vec<f32>], samples_max: usize, urgent: bool) -> usize {
+    let Some(lag) = choose_lag(loudest(channels), samples_max, urgent) else { return 0 };
+    for pcm in channels {
+        for i in 0..SEAM {
+            let fade = seam_weight(i);
+            let (Some(&early), Some(&late)) = (pcm.get(i), pcm.get(i + lag)) else { continue };
+            if let Some(sample) = pcm.get_mut(i + lag) {
+                *sample = early * (1.0 - fade) + late * fade;
+            }
         }
+        pcm.drain(..lag.min(pcm.len()));
     }
-    pcm.drain(..lag);
     lag
 }
 
-/// Repeats up to `samples_max` samples at the start of `pcm`; returns how many it added.
-pub(crate) fn lengthen(pcm: &mut Vec<f32>, samples_max: usize) -> usize {
-    let Some(lag) = choose_lag(pcm, samples_max, false) else { return 0 };
-    // Play the first period, fade from what follows it back to its own beginning, and go on from there.
-    let seam = (0..SEAM).map(|i| {
-        let fade = seam_weight(i);
-        let at = |i: usize| pcm.get(i).copied().unwrap_or(0.0);
-        at(i + lag) * (1.0 - fade) + at(i) * fade
-    });
-    let repeated: Vec<f32> = pcm.iter().take(lag).copied().chain(seam).collect();
-    pcm.splice(..SEAM, repeated);
+/// Repeats up to `samples_max` samples at the start of all channels, the same in each; returns how many it added.
+pub(crate) fn lengthen(channels: &mut [Vec<f32>], samples_max: usize) -> usize {
+    let Some(lag) = choose_lag(loudest(channels), samples_max, false) else { return 0 };
+    for pcm in channels {
+        // Play the first period, fade from what follows it back to its own beginning, and go on from there.
+        let seam = (0..SEAM).map(|i| {
+            let fade = seam_weight(i);
+            let at = |i: usize| pcm.get(i).copied().unwrap_or(0.0);
+            at(i + lag) * (1.0 - fade) + at(i) * fade
+        });
+        let repeated: Vec<f32> = pcm.iter().take(lag).copied().chain(seam).collect();
+        pcm.splice(..SEAM.min(pcm.len()), repeated);
+    }
     lag
+}
+
+/// The channel by which it is decided where to cut.
+fn loudest(channels: &[Vec<f32>]) -> &[f32] {
+    let energy = |pcm: &[f32]| pcm.iter().map(|sample| sample * sample).sum::<f32>();
+    // Of two that are alike the first.
+    let louder = channels.iter().rev().max_by(|a, b| energy(a).total_cmp(&energy(b)));
+    louder.map_or(&[], |pcm| pcm.as_slice())
 }
 
 fn seam_weight(i: usize) -> f32 {
@@ -103,7 +115,7 @@ mod tests {
         for hz in [80.0, 120.0, 200.0, 310.0] {
             let before = tone(hz, 2 * FRAME);
             let mut pcm = before.clone();
-            let removed = shorten(&mut pcm, 800, false);
+            let removed = shorten(std::slice::from_mut(&mut pcm), 800, false);
             let periods = removed as f32 * hz / 48_000.0;
             assert!(removed >= LAG_MIN && (periods - periods.round()).abs() < 0.05, "{hz} Hz: {removed}");
             assert_eq!(pcm.len(), before.len() - removed);
@@ -115,7 +127,7 @@ mod tests {
     fn a_voiced_sound_gains_whole_periods_and_no_seam_is_heard() {
         let before = tone(150.0, 2 * FRAME);
         let mut pcm = before.clone();
-        let added = lengthen(&mut pcm, 800);
+        let added = lengthen(std::slice::from_mut(&mut pcm), 800);
         assert!(added > 0 && added.is_multiple_of(320), "{added}");
         assert_eq!(pcm.len(), before.len() + added);
         assert!(largest_step(&pcm) < 1.1 * largest_step(&before));
@@ -126,10 +138,10 @@ mod tests {
     #[test]
     fn silence_gives_exactly_what_is_asked() {
         let mut pcm = vec![0.0; 2 * FRAME];
-        assert_eq!(shorten(&mut pcm, 777, false), 777);
+        assert_eq!(shorten(std::slice::from_mut(&mut pcm), 777, false), 777);
         assert_eq!(pcm.len(), 2 * FRAME - 777);
         let mut pcm = vec![0.0; FRAME];
-        assert_eq!(lengthen(&mut pcm, 480), 480);
+        assert_eq!(lengthen(std::slice::from_mut(&mut pcm), 480), 480);
         assert_eq!(pcm.len(), FRAME + 480);
     }
 
@@ -142,15 +154,28 @@ mod tests {
                 (state >> 8) as f32 / 8_388_608.0 - 1.0
             })
             .collect();
-        assert_eq!(shorten(&mut noise.clone(), 800, false), 0);
-        assert!(shorten(&mut noise.clone(), 800, true) >= LAG_MIN);
+        assert_eq!(shorten(&mut [noise.clone()], 800, false), 0);
+        assert!(shorten(&mut [noise.clone()], 800, true) >= LAG_MIN);
     }
 
     #[test]
     fn too_little_sound_is_left_alone() {
         let mut pcm = tone(100.0, 500);
-        assert_eq!(shorten(&mut pcm, 800, true), 0);
-        assert_eq!(lengthen(&mut pcm, 800), 0);
+        assert_eq!(shorten(std::slice::from_mut(&mut pcm), 800, true), 0);
+        assert_eq!(lengthen(std::slice::from_mut(&mut pcm), 800), 0);
         assert_eq!(pcm.len(), 500);
+    }
+
+    #[test]
+    fn both_sides_of_a_stereo_sound_move_together() {
+        let (left, right) = (tone(150.0, 2 * FRAME), tone(90.0, 2 * FRAME).iter().map(|s| s / 4.0).collect());
+        let mut both = [left, right];
+        let removed = shorten(&mut both, 800, false);
+        assert!(removed > 0 && both.iter().all(|pcm: &Vec<f32>| pcm.len() == 2 * FRAME - removed));
+        let mut alone = [tone(150.0, 2 * FRAME)];
+        assert_eq!(shorten(&mut alone, 800, false), removed, "the louder one decides");
+        assert_eq!(both[0], alone[0]);
+        let added = lengthen(&mut both, 800);
+        assert!(added > 0 && both.iter().all(|pcm| pcm.len() == 2 * FRAME - removed + added));
     }
 }

@@ -20,7 +20,7 @@ use treehouse_audio::{
         OpusSink, RawSink, Samples, SoundFile,
         recorder::{Ended, QUEUE_BLOCKS, Recorder},
     },
-    source::FileSource,
+    source::{FileSource, Width},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -131,7 +131,7 @@ fn a_wav_stream_without_a_length_is_read_to_its_end_wherever_that_is() {
     assert_eq!(bytes.len(), 44 + 2 * 50 * FRAME);
     for len in [bytes.len(), bytes.len() - 1, 44 + 3 * FRAME, 44 + 10 * FRAME + 7] {
         let cut = Cursor::new(bytes[..len].to_vec());
-        let heard = read_all(FileSource::stream(Path::new("pipe"), Path::new(""), cut).unwrap());
+        let heard = read_all(FileSource::stream(Path::new("pipe"), Path::new(""), cut, Width::Mono).unwrap());
         assert_eq!(heard.len(), ((len - 44) / 2).next_multiple_of(FRAME), "{len} bytes");
     }
 }

@@ -15,8 +15,9 @@ use std::{
 
 use treehouse_audio::{
     FRAME, Sample, Say, SourceNotice,
+    mix::Block,
     sink::Samples,
-    source::{FileSource, Next, TimedSource},
+    source::{FileSource, Next, TimedSource, Width},
 };
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
@@ -36,20 +37,20 @@ struct Played {
 
 fn play(say: &Say, looped: bool, enough: impl Fn(&Played) -> bool) -> Played {
     let mut played = Played { pcm: Vec::new(), notices: Vec::new(), error: None };
-    let mut source = match TimedSource::open(say, looped) {
+    let mut source = match TimedSource::open(say, looped, Width::Mono) {
         Ok(source) => source.expect("no microphone"),
         Err(error) => {
             played.error = Some(error.to_string());
             return played;
         }
     };
-    let (mut pcm, began) = ([0.0; FRAME], Instant::now());
+    let (mut pcm, began) = (Block::default(), Instant::now());
     while !enough(&played) {
         assert!(began.elapsed() < PATIENCE, "{} samples, {:?}", played.pcm.len(), played.notices);
         let next = source.next(&mut pcm);
         played.notices.extend(std::iter::from_fn(|| source.notice()).map(|notice: SourceNotice| notice.to_string()));
         match next {
-            Ok(Next::Frame) => played.pcm.extend(pcm),
+            Ok(Next::Frame) => played.pcm.extend(pcm.left),
             Ok(Next::Nothing) => thread::sleep(Duration::from_millis(1)),
             Ok(Next::End) => break,
             Err(error) => {
@@ -131,7 +132,9 @@ fn input_without_an_end_that_is_no_sound_is_refused_and_read_no_further() {
     for byte in [|_| 0_u8, |at: u64| b"All work and no play. "[at as usize % 22]] {
         let read = Arc::new(AtomicU64::new(0));
         let endless = Endless(byte, read.clone());
-        let error = FileSource::stream(Path::new("standard input"), Path::new(""), endless).map(|_| ()).unwrap_err();
+        let error = FileSource::stream(Path::new("standard input"), Path::new(""), endless, Width::Mono)
+            .map(|_| ())
+            .unwrap_err();
         assert!(error.to_string().starts_with("standard input is not sound that can be read"), "{error}");
         assert!(read.load(Ordering::Relaxed) < 8 << 20, "{} bytes were read", read.load(Ordering::Relaxed));
     }
@@ -313,8 +316,8 @@ fn a_station_that_sends_faster_than_anybody_listens_is_held_back() {
             count.fetch_add(9_600, Ordering::Relaxed);
         }
     });
-    let mut source = TimedSource::open(&Say::Stream(url), false).unwrap().unwrap();
-    let (mut pcm, began) = ([0.0; FRAME], Instant::now());
+    let mut source = TimedSource::open(&Say::Stream(url), false, Width::Mono).unwrap().unwrap();
+    let (mut pcm, began) = (Block::default(), Instant::now());
     while source.next(&mut pcm).unwrap() != Next::Frame {
         assert!(began.elapsed() < PATIENCE);
         thread::sleep(Duration::from_millis(5));

@@ -7,6 +7,7 @@ use treehouse_audio::{
     FRAME, JitterConfig, Outcome, Sample,
     encode::VoiceEncoder,
     engine::{Voice, VoiceReport},
+    mix::Block,
     source::FileSource,
 };
 use treehouse_wire::FrameNumber;
@@ -67,7 +68,7 @@ impl Listener {
 
     /// Plays 20 ms; returns how long after the soonest arrival the last frame is played and how long it should be, in milliseconds.
     fn tick(&mut self, now_us: f64) -> Option<(f64, f64)> {
-        let mut pcm = [0.0; FRAME];
+        let mut pcm = Block::default();
         let Listener { voice, last, lost, starts, .. } = self;
         voice.tick(us(now_us), &mut pcm, &mut |report| match report {
             VoiceReport::Played { number, outcome } => {

@@ -206,6 +206,7 @@ impl Session {
             looped: self.setup.node.repeat,
             one_size: self.policy == Policy::Closed,
             processing: self.setup.processing,
+            music: self.setup.music,
             ..CaptureOptions::default()
         };
         match start_voice(self.setup.say.clone(), options, (self.node, voice), self.taps.clone(), send).await {

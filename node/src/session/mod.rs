@@ -112,7 +112,7 @@ impl Session {
             told: tell,
             far_end: FarEnd::default(),
         };
-        let ears = Ears::open(setup.hear.clone(), setup.mix(), taps.clone()).await?;
+        let ears = Ears::open(setup.hear.clone(), (setup.mix(), setup.node.stereo), taps.clone()).await?;
         let notes = taps.clone();
         let tell = move |notice| notes.tell(Told::Notice(notice));
         let start = |files| Recorder::start(files, node, &identity.seed, Box::new(tell));

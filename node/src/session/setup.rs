@@ -2,7 +2,7 @@
 
 use std::{fs::OpenOptions, io::BufWriter};
 
-use treehouse_audio::{Hear, MixOptions, Processing, Say, SinkError};
+use treehouse_audio::{Hear, MixOptions, Music, Processing, Say, SinkError};
 use treehouse_net::parse_address;
 use treehouse_wire::Address;
 
@@ -25,6 +25,8 @@ pub struct Setup {
     pub listen: Vec<Address>,
     /// What is done to a microphone's sound.
     pub processing: Processing,
+    /// What is said is music.
+    pub music: Option<Music>,
     /// What every node takes.
     pub node: NodeArgs,
 }
@@ -49,7 +51,7 @@ impl Setup {
             .iter()
             .map(|text| parse_address(text).map_err(|error| usage(error.to_string())))
             .collect::<Result<_, _>>()?;
-        Ok(Setup { name: name.to_owned(), say, hear, listen, processing: Processing::default(), node })
+        Ok(Setup { name: name.to_owned(), say, hear, listen, processing: Processing::default(), music: None, node })
     }
 
     /// How voices are mixed.
@@ -87,6 +89,7 @@ mod tests {
             stay: None,
             loudness: LoudnessArg::Even,
             spatial: false,
+            stereo: false,
             repeat: false,
             record: None,
             json: false,

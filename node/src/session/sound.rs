@@ -80,12 +80,12 @@ pub struct Ears {
 }
 
 impl Ears {
-    /// Opens the sink. Speakers may take seconds and are opened beside the room; a file that cannot be written is
+    /// Opens the sink, with two channels if that is wanted. Speakers may take seconds and are opened beside the room; a file that cannot be written is
     /// reported at once.
     ///
     /// # Errors
     /// [`Failure::Usage`] where the file cannot be written, [`Failure::Failed`] where the codec does not work.
-    pub async fn open(hear: Hear, mix: MixOptions, taps: Taps) -> Result<Self, Failure> {
+    pub async fn open(hear: Hear, mix: (MixOptions, bool), taps: Taps) -> Result<Self, Failure> {
         let playback = Arc::new(OnceLock::new());
         let ears = Ears { playback: playback.clone(), verified: Arc::default(), taps: taps.clone() };
         // What nobody hears or measures is not decoded.
@@ -160,9 +160,9 @@ impl Player {
     }
 }
 
-fn start_playback(hear: Hear, mix: MixOptions, taps: Taps) -> Result<Playback, SinkError> {
+fn start_playback(hear: Hear, (mix, stereo): (MixOptions, bool), taps: Taps) -> Result<Playback, SinkError> {
     let first = AtomicBool::new(true);
-    let options = PlaybackOptions { mix, far_end: taps.far_end.clone(), ..PlaybackOptions::default() };
+    let options = PlaybackOptions { mix, stereo, far_end: taps.far_end.clone(), ..PlaybackOptions::default() };
     Playback::start(hear, options, move |event| match event {
         PlaybackEvent::Played { voice, number, outcome, left_mixer_at } => {
             let outcome = match outcome {

@@ -64,14 +64,14 @@ pub fn adaptive(
         while let Some((at, n, packet)) = coming.next_if(|(at, ..)| *at <= now) {
             voice.insert(at, FrameNumber(n), packet);
         }
-        let mut pcm = [0.0; FRAME];
+        let mut pcm = Block::default();
         heard.counts = voice.counts();
         voice.tick(now, &mut pcm, &mut |report| {
             if let VoiceReport::Played { outcome, .. } = report {
                 heard.note(outcome);
             }
         });
-        heard.pcm.extend(pcm);
+        heard.pcm.extend(pcm.left);
     }
     heard.counts = voice.counts();
     heard

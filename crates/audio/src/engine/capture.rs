@@ -20,12 +20,12 @@ use super::{
     ticks,
 };
 use crate::{
-    FRAME,
     device::{DeviceReport, FarEnd},
     encode::LossReport,
     level::level,
+    mix::Block,
     process::Processing,
-    source::{Next, Say, SourceError, SourceNotice, TimedSource},
+    source::{Next, Say, SourceError, SourceNotice, TimedSource, Width},
 };
 
 /// A frame, ready to be sealed and sent.
@@ -85,18 +85,20 @@ pub enum Talk {
     Push,
 }
 
-/// Music instead of speech: no processing, more bits.
+/// Music instead of speech: both channels, no processing, more bits. What has one channel is the same on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Music {
-    /// Two channels, where the device has them.
-    pub stereo: bool,
-    /// Bits a second, of [`Music::BITRATE_BPS_RANGE`].
+    /// Bits a second, of [`Music::BITRATE_BPS_RANGE`]; the nearest of it where it is none of it.
     pub bitrate_bps: i32,
 }
 
 impl Music {
     /// Below it music suffers audibly, above it nobody hears a difference and every listener pays.
     pub const BITRATE_BPS_RANGE: std::ops::RangeInclusive<i32> = 96_000..=128_000;
+
+    pub(super) fn bitrate(self) -> i32 {
+        self.bitrate_bps.clamp(*Self::BITRATE_BPS_RANGE.start(), *Self::BITRATE_BPS_RANGE.end())
+    }
 }
 
 /// How to capture.
@@ -114,7 +116,7 @@ pub struct CaptureOptions {
     pub talk: Talk,
     /// What is done to a microphone's sound; not to files.
     pub processing: Processing,
-    /// Music: [`CaptureOptions::processing`] does not count.
+    /// Music, from a microphone or any other source: [`CaptureOptions::processing`] does not count.
     pub music: Option<Music>,
     /// What the speakers play, to be taken out of the microphone: the same as in the options of playback.
     pub far_end: FarEnd,
@@ -168,7 +170,7 @@ impl Capture {
     ) -> Result<Self, SourceError> {
         let controls = Arc::new(Controls::new(&options));
         let lost = Lost::default();
-        let voice = EncodedVoice::new(options.one_size, options.dtx && options.music.is_none(), lost.clone())?;
+        let voice = EncodedVoice::new(&options, lost.clone())?;
         let Some(feed) = Feed::open(say, options, controls.clone())? else {
             return Ok(Capture { controls, lost, stop: None, thread: None });
         };
@@ -233,7 +235,10 @@ impl Feed {
     fn open(say: Say, options: CaptureOptions, controls: Arc<Controls>) -> Result<Option<Self>, SourceError> {
         match &say {
             Say::Mic(name) => Ok(Some(Feed::Mic(Box::new(Microphone::open(name.clone(), options, controls)?)))),
-            other => Ok(TimedSource::open(other, options.looped)?.map(Feed::Timed)),
+            other => {
+                let width = if options.music.is_some() { Width::Stereo } else { Width::Mono };
+                Ok(TimedSource::open(other, options.looped, width)?.map(Feed::Timed))
+            }
         }
     }
 }
@@ -249,7 +254,7 @@ struct Session {
 
 impl Session {
     fn run_timed(mut self, mut source: TimedSource, deliver: &mut impl FnMut(CaptureEvent)) {
-        let mut pcm = [0.0; FRAME];
+        let mut pcm = Block::default();
         loop {
             // A frame is complete when its last sample has been spoken.
             let complete_at = self.began + ticks(self.next + 1);
@@ -271,7 +276,7 @@ impl Session {
                 Err(error) => return deliver(CaptureEvent::Failed(error)),
             }
             let muted = self.controls.muted.load(Ordering::Relaxed);
-            let level = level(&pcm);
+            let level = level(&pcm.left).min(level(&pcm.right));
             if !self.emit((!muted).then_some(&pcm), level, complete_at - TICK, deliver) {
                 return;
             }
@@ -297,7 +302,7 @@ impl Session {
                         true
                     }
                     Piece::Frame { pcm, level, captured_at, sent } => {
-                        self.emit(sent.then_some(&pcm), level, captured_at, deliver)
+                        self.emit(sent.then_some(&*pcm), level, captured_at, deliver)
                     }
                 };
                 if !alive {
@@ -319,7 +324,7 @@ impl Session {
     /// Encodes and delivers one frame, or passes it over; false if that is impossible from now on.
     fn emit(
         &mut self,
-        pcm: Option<&[f32; FRAME]>,
+        pcm: Option<&Block>,
         level: Level,
         captured_at: Instant,
         deliver: &mut impl FnMut(CaptureEvent),

@@ -158,10 +158,14 @@ impl Desk {
         out: &mut Block,
         report: &mut impl FnMut(VoiceId, VoiceReport),
     ) {
-        let mut pcm = [0.0; FRAME];
+        let mut pcm = Block::default();
         for Channel { id, voice, strip, .. } in &mut self.channels {
             if voice.tick(now, &mut pcm, &mut |what| report(*id, what)) {
-                strip.add(&pcm, self.mixer.block());
+                if voice.is_stereo() {
+                    strip.add_stereo(&pcm, self.mixer.block());
+                } else {
+                    strip.add(&pcm.left, self.mixer.block());
+                }
             } else if strip.has_tail() {
                 strip.add(&[0.0; FRAME], self.mixer.block());
             }

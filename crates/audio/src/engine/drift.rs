@@ -4,11 +4,10 @@
 //! is from its aim, so that nothing is ever cut or repeated for it.
 
 use rubato::{
-    Adjustable, Async, FixedAsync, Indexing, PolynomialDegree, Resampler,
-    audioadapter_buffers::direct::InterleavedSlice,
+    Adjustable, Async, FixedAsync, Indexing, PolynomialDegree, Resampler, audioadapter_buffers::direct::SequentialSlice,
 };
 
-use crate::{FRAME, encode::CodecError};
+use crate::{FRAME, encode::CodecError, mix::Block};
 
 /// Most that the rate is moved: 0.4 %, 7 cents, for what jitter has done to the delay as well; clocks need a tenth of it.
 const PPM_MAX: f64 = 4_000.0;
@@ -40,7 +39,7 @@ impl Drift {
         // Polynomials of eight points delay by four samples and cost a few microseconds a frame. What a windowed sinc would do better is
         // above 16 kHz, where speech has nothing.
         let most = 1.0 + 2.0 * PPM_MAX / 1e6;
-        let inner = Async::new_poly(1.0, most, PolynomialDegree::Septic, FRAME, 1, FixedAsync::Input)
+        let inner = Async::new_poly(1.0, most, PolynomialDegree::Septic, FRAME, 2, FixedAsync::Input)
             .map_err(|_| CodecError { function: "rubato's Async::new_poly", what: "it refused its parameters" })?;
         Ok(Drift { inner, anchor_ms: None, error_ms: 0.0, too_soon: 0.0, ppm: 0.0 })
     }
@@ -76,19 +75,22 @@ impl Drift {
         self.ppm
     }
 
-    /// Appends a frame to `out`, a sample longer or shorter now and then.
-    pub(super) fn push(&mut self, frame: &[f32; FRAME], out: &mut Vec<f32>) {
-        let mut block = [0.0; ROOM];
+    /// Appends a frame to both sides of `out`, a sample longer or shorter now and then.
+    pub(super) fn push(&mut self, block: &Block, out: &mut [Vec<f32>; 2]) {
+        let mut resampled = [0.0; 2 * ROOM];
         // A failure of the library would cost the correction, not the sound.
-        match self.run(frame, &mut block) {
-            Some(made) => out.extend_from_slice(block.get(..made).unwrap_or(frame)),
-            None => out.extend_from_slice(frame),
+        let made = self.run(block, &mut resampled);
+        let (left, right) = resampled.split_at(ROOM);
+        for ((out, resampled), frame) in out.iter_mut().zip([left, right]).zip([&block.left, &block.right]) {
+            out.extend_from_slice(made.and_then(|made| resampled.get(..made)).unwrap_or(frame));
         }
     }
 
-    fn run(&mut self, frame: &[f32; FRAME], block: &mut [f32; ROOM]) -> Option<usize> {
-        let input = InterleavedSlice::new(frame, 1, FRAME).ok()?;
-        let mut output = InterleavedSlice::new_mut(block, 1, ROOM).ok()?;
+    fn run(&mut self, block: &Block, out: &mut [f32; 2 * ROOM]) -> Option<usize> {
+        let mut frame = [0.0; 2 * FRAME];
+        frame.iter_mut().zip(block.left.iter().chain(&block.right)).for_each(|(out, sample)| *out = *sample);
+        let input = SequentialSlice::new(&frame, 2, FRAME).ok()?;
+        let mut output = SequentialSlice::new_mut(out, 2, ROOM).ok()?;
         let made = self.inner.process_into_buffer(&input, &mut output, Some(&Indexing::new())).ok()?;
         Some(made.1)
     }

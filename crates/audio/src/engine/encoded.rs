@@ -6,8 +6,9 @@ use bytes::Bytes;
 use treehouse_wire::Level;
 
 use crate::{
-    FRAME,
     encode::{Adaptation, CodecError, EncoderSettings, LossReport, Sizes, VoiceEncoder},
+    engine::CaptureOptions,
+    mix::Block,
 };
 
 /// What listeners lost lately, from whoever is told to the thread that encodes. Only the newest report is kept.
@@ -33,10 +34,14 @@ pub(super) struct EncodedVoice {
 }
 
 impl EncodedVoice {
-    /// With packets of one size or, otherwise, with none where nobody speaks, if `dtx`.
-    pub(super) fn new(one_size: bool, dtx: bool, lost: Lost) -> Result<Self, CodecError> {
-        let adaptation = Adaptation::new(if one_size { Sizes::One } else { Sizes::Free });
-        let mut voice = EncodedVoice { encoder: VoiceEncoder::new()?, adaptation, dtx, lost };
+    /// With packets of one size or, otherwise, with none where nobody speaks, as the options say.
+    pub(super) fn new(options: &CaptureOptions, lost: Lost) -> Result<Self, CodecError> {
+        let sizes = if options.one_size { Sizes::One } else { Sizes::Free };
+        let (encoder, adaptation) = match options.music {
+            Some(music) => (VoiceEncoder::music(music.bitrate())?, Adaptation::music(music.bitrate(), sizes)),
+            None => (VoiceEncoder::new()?, Adaptation::new(sizes)),
+        };
+        let mut voice = EncodedVoice { encoder, adaptation, dtx: options.dtx, lost };
         voice.adapt()?;
         Ok(voice)
     }
@@ -47,11 +52,11 @@ impl EncodedVoice {
     }
 
     /// The level of a frame and its packet; no packet where nobody speaks and that is not sent.
-    pub(super) fn encode(&mut self, pcm: &[f32; FRAME]) -> Result<(Level, Option<Bytes>), CodecError> {
+    pub(super) fn encode(&mut self, pcm: &Block) -> Result<(Level, Option<Bytes>), CodecError> {
         if let Some(report) = self.lost.take() {
             self.adaptation.report(report);
             self.adapt()?;
         }
-        self.encoder.encode(pcm)
+        self.encoder.encode_block(pcm)
     }
 }

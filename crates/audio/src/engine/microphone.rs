@@ -16,6 +16,7 @@ use crate::{
     FRAME,
     device::{DeviceError, DeviceReport, Direction, FarEndReader},
     level::level,
+    mix::Block,
     process::{BLOCK, Heard, Processing, Processor},
 };
 
@@ -27,12 +28,11 @@ const METER_BLOCKS: u32 = 10;
 const LOOK_MUTED: Duration = Duration::from_millis(20);
 
 /// What comes of a microphone.
-#[expect(clippy::large_enum_variant, reason = "two of them wait at most, and frames are what most are")]
 pub(super) enum Piece {
     /// Sound that never arrived, in frames.
     Missing(u64),
     Frame {
-        pcm: [f32; FRAME],
+        pcm: Box<Block>,
         level: Level,
         captured_at: Instant,
         /// Whether anybody is to hear it.
@@ -59,7 +59,7 @@ pub(super) struct Microphone {
 
 /// A frame of which the first block may be there.
 struct Half {
-    pcm: [f32; FRAME],
+    pcm: Block,
     filled: usize,
     captured_at: Instant,
     /// Of its blocks the louder.
@@ -101,7 +101,7 @@ impl Microphone {
             mic,
             reports,
             frame: Half {
-                pcm: [0.0; FRAME],
+                pcm: Block::default(),
                 filled: 0,
                 captured_at: Instant::now(),
                 level: Level::SILENCE,
@@ -160,21 +160,18 @@ impl Microphone {
             self.frame.filled = 0;
             self.pieces.push_back(Piece::Missing(missing));
         }
-        let [mut block, right] = blocks;
-        if channels(&self.options) == 2 {
-            // The codec takes one channel.
-            block.iter_mut().zip(right).for_each(|(left, right)| *left = (*left + right) / 2.0);
-        }
-        let heard = self.process(&mut block);
+        let heard = self.process(&mut blocks);
         let sent = self.is_sent(heard);
         self.measure(heard, sent);
-        self.append(&block, heard, sent, time.captured_at);
+        self.append(&blocks, heard, sent, time.captured_at);
     }
 
-    fn process(&mut self, block: &mut [f32; BLOCK]) -> Heard {
+    /// Processes a voice, and makes it the same on both sides; music stays as it is.
+    fn process(&mut self, blocks: &mut [[f32; BLOCK]; 2]) -> Heard {
+        let [left, right] = blocks;
         if self.options.music.is_some() {
-            let peak = block.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
-            return Heard { level: level(block.as_slice()), peak, voice: true };
+            let peak = left.iter().chain(&*right).fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+            return Heard { level: level(left).min(level(right)), peak, voice: true };
         }
         let mut on = self.controls.processing();
         // Without speakers there is no echo, and cancelling it would cost 8 ms.
@@ -184,7 +181,9 @@ impl Microphone {
         }
         let processor = &mut self.processor;
         self.far_end.blocks(|block| processor.far_end(block));
-        self.processor.near_end(block)
+        let heard = self.processor.near_end(left);
+        *right = *left;
+        heard
     }
 
     fn is_sent(&mut self, heard: Heard) -> bool {
@@ -216,7 +215,7 @@ impl Microphone {
         }
     }
 
-    fn append(&mut self, block: &[f32; BLOCK], heard: Heard, sent: bool, captured_at: Instant) {
+    fn append(&mut self, blocks: &[[f32; BLOCK]; 2], heard: Heard, sent: bool, captured_at: Instant) {
         let frame = &mut self.frame;
         if frame.filled == 0 {
             // What the processing gives out now came in some time ago.
@@ -226,13 +225,16 @@ impl Microphone {
         }
         frame.level = frame.level.min(heard.level);
         frame.sent |= sent;
-        if let Some(half) = frame.pcm.get_mut(frame.filled..frame.filled + BLOCK) {
-            half.copy_from_slice(block);
+        for (pcm, block) in [&mut frame.pcm.left, &mut frame.pcm.right].into_iter().zip(blocks) {
+            if let Some(half) = pcm.get_mut(frame.filled..frame.filled + BLOCK) {
+                half.copy_from_slice(block);
+            }
         }
         frame.filled += BLOCK;
         if frame.filled >= FRAME {
             frame.filled = 0;
-            let Half { pcm, level, captured_at, sent, .. } = *frame;
+            let Half { pcm, level, captured_at, sent, .. } = frame;
+            let (pcm, level, captured_at, sent) = (Box::new(pcm.clone()), *level, *captured_at, *sent);
             self.pieces.push_back(Piece::Frame { pcm, level, captured_at, sent });
         }
     }
@@ -245,5 +247,5 @@ impl Microphone {
 
 /// Channels that are asked of the device.
 fn channels(options: &CaptureOptions) -> usize {
-    if options.music.is_some_and(|music| music.stereo) { 2 } else { 1 }
+    if options.music.is_some() { 2 } else { 1 }
 }

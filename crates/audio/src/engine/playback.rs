@@ -58,6 +58,8 @@ pub struct PlaybackOptions {
     pub jitter: JitterConfig,
     /// How voices are mixed.
     pub mix: MixOptions,
+    /// Files and pipes get two channels, as they do where voices have places; else what is in stereo is mixed down for them.
+    pub stereo: bool,
     /// Who takes what the speakers play out of the microphone: the same as in the options of capture.
     pub far_end: FarEnd,
 }
@@ -188,7 +190,7 @@ impl Playback {
     ) -> Result<Self, SinkError> {
         // A codec library that does not work is better found out now than at the first frame.
         VoiceDecoder::new()?;
-        let (output, opened) = Output::open(hear, options.mix.spatial, options.far_end.clone())?;
+        let (output, opened) = Output::open(hear, options.stereo || options.mix.spatial, options.far_end.clone())?;
         let inbox = Arc::new(Inbox::default());
         let shared = inbox.clone();
         let thread = thread::Builder::new()

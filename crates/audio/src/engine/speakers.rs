@@ -47,9 +47,9 @@ pub(super) enum OutputReport {
 }
 
 impl Output {
-    /// Opens the sink; with two channels where voices have places.
-    pub(super) fn open(hear: Hear, spatial: bool, far_end: FarEnd) -> Result<(Self, Option<DeviceReport>), SinkError> {
-        let channels = if spatial { 2 } else { 1 };
+    /// Opens the sink. Files get two channels if that is wanted, speakers always.
+    pub(super) fn open(hear: Hear, stereo: bool, far_end: FarEnd) -> Result<(Self, Option<DeviceReport>), SinkError> {
+        let channels = if stereo { 2 } else { 1 };
         Ok(match hear {
             Hear::None => (Output::None, None),
             Hear::Wav(path) => (Output::File(Recorder::create(&path, Format::Wav, channels)?), None),

@@ -15,7 +15,7 @@ use crate::{
     encode::CodecError,
     jitter::{JitterBuffer, JitterConfig, JitterCounts, Step, samples_duration},
     level::is_silence,
-    mix::Fade,
+    mix::{Block, Fade},
     stretch,
 };
 
@@ -67,8 +67,8 @@ pub struct Voice {
     jitter: JitterBuffer,
     decoder: VoiceDecoder,
     drift: Drift,
-    /// Decoded sound not yet played; less than a frame between ticks, three while stretching.
-    pcm: Vec<f32>,
+    /// Decoded sound not yet played, left and right; less than a frame between ticks, three while stretching.
+    pcm: [Vec<f32>; 2],
     fade: Fade,
     concealed_in_a_row: u32,
     since_cut: u32,
@@ -88,7 +88,7 @@ impl Voice {
             jitter: JitterBuffer::new(config),
             decoder: VoiceDecoder::new()?,
             drift: Drift::new()?,
-            pcm: Vec::with_capacity(4 * FRAME),
+            pcm: [Vec::with_capacity(4 * FRAME), Vec::with_capacity(4 * FRAME)],
             fade: Fade::default(),
             concealed_in_a_row: 0,
             since_cut: 0,
@@ -123,7 +123,7 @@ impl Voice {
 
     /// Whether it is heard, or will be of what has come.
     pub fn is_active(&self) -> bool {
-        if self.leaving { !self.fade.is_silent() } else { self.jitter.is_active() || !self.pcm.is_empty() }
+        if self.leaving { !self.fade.is_silent() } else { self.jitter.is_active() || self.len() > 0 }
     }
 
     /// The delay that frames are to have when they are played, above the fastest recent frame.
@@ -138,7 +138,7 @@ impl Voice {
 
     /// Sound that is decoded and not yet played.
     pub fn decoded_ahead(&self) -> Duration {
-        samples_duration(self.pcm.len())
+        samples_duration(self.len())
     }
 
     /// What has become of its frames.
@@ -146,27 +146,39 @@ impl Voice {
         self.jitter.counts()
     }
 
+    /// Whether left and right are not the same.
+    pub(super) fn is_stereo(&self) -> bool {
+        self.decoder.is_stereo()
+    }
+
+    /// Samples of each side that are decoded and not played.
+    fn len(&self) -> usize {
+        self.pcm.first().map_or(0, Vec::len)
+    }
+
     /// Fills `out` with the 20 ms that begin at `now`; false if the voice is silent throughout.
-    pub fn tick(&mut self, now: Duration, out: &mut [f32; FRAME], report: &mut impl FnMut(VoiceReport)) -> bool {
+    pub fn tick(&mut self, now: Duration, out: &mut Block, report: &mut impl FnMut(VoiceReport)) -> bool {
         if !self.is_active() {
             return false;
         }
         self.active_at = now;
         self.fill(now, report);
-        if !self.leaving && !self.pcm.is_empty() {
+        if !self.leaving && self.len() > 0 {
             self.adjust(now, report);
             self.fill(now, report);
         }
-        let len = self.pcm.len().min(FRAME);
-        out.fill(0.0);
-        out.iter_mut().zip(self.pcm.drain(..len)).for_each(|(out, sample)| *out = sample);
+        let len = self.len().min(FRAME);
+        *out = Block::default();
+        for (out, pcm) in [&mut out.left, &mut out.right].into_iter().zip(&mut self.pcm) {
+            out.iter_mut().zip(pcm.drain(..len)).for_each(|(out, sample)| *out = sample);
+        }
         len > 0
     }
 
     /// Takes steps until a frame's worth of sound is there or the voice is silent.
     fn fill(&mut self, now: Duration, report: &mut impl FnMut(VoiceReport)) {
         for _ in 0..STEPS_MAX {
-            if self.pcm.len() >= FRAME || !self.step(now, report) {
+            if self.len() >= FRAME || !self.step(now, report) {
                 return;
             }
         }
@@ -174,21 +186,21 @@ impl Voice {
 
     /// Takes one step; false if it brought silence.
     fn step(&mut self, now: Duration, report: &mut impl FnMut(VoiceReport)) -> bool {
-        let mut pcm = [0.0; FRAME];
+        let mut pcm = Block::default();
         if self.leaving {
             if self.fade.is_silent() {
                 return false;
             }
-            self.decoder.conceal(&mut pcm);
+            self.decoder.conceal_block(&mut pcm);
             self.append(pcm, Outcome::Concealed);
             return true;
         }
-        let (number, outcome) = match self.jitter.pull(now + samples_duration(self.pcm.len())) {
+        let (number, outcome) = match self.jitter.pull(now + samples_duration(self.len())) {
             Step::Silent => return false,
             Step::Start { first, skipped } => {
                 self.drift.anchor();
-                if self.pcm.is_empty() {
-                    self.pcm.resize(HEAD_START, 0.0);
+                if self.len() == 0 {
+                    self.pcm.iter_mut().for_each(|pcm| pcm.resize(HEAD_START, 0.0));
                 }
                 report(VoiceReport::Started { first, skipped });
                 return true;
@@ -201,13 +213,13 @@ impl Voice {
                 report(VoiceReport::Played { number, outcome: Outcome::Concealed });
                 return true;
             }
-            Step::Decode { number, frame } => (Some(number), self.decoder.decode(&frame, &mut pcm)),
-            Step::Fec { number, next } => (Some(number), self.decoder.decode_fec(&next, &mut pcm)),
+            Step::Decode { number, frame } => (Some(number), self.decoder.decode_block(&frame, &mut pcm)),
+            Step::Fec { number, next } => (Some(number), self.decoder.decode_fec_block(&next, &mut pcm)),
             Step::Conceal { number, later: Some(later) } => {
-                (Some(number), self.decoder.decode_dred(&later.frame, later.ahead, &mut pcm))
+                (Some(number), self.decoder.decode_dred_block(&later.frame, later.ahead, &mut pcm))
             }
-            Step::Conceal { number, later: None } => (Some(number), self.decoder.conceal(&mut pcm)),
-            Step::Hold => (None, self.decoder.conceal(&mut pcm)),
+            Step::Conceal { number, later: None } => (Some(number), self.decoder.conceal_block(&mut pcm)),
+            Step::Hold => (None, self.decoder.conceal_block(&mut pcm)),
         };
         if let Some(number) = number {
             report(VoiceReport::Played { number, outcome });
@@ -216,11 +228,16 @@ impl Voice {
         true
     }
 
-    fn append(&mut self, mut pcm: [f32; FRAME], outcome: Outcome) {
+    fn append(&mut self, mut block: Block, outcome: Outcome) {
         self.concealed_in_a_row = if outcome == Outcome::Concealed { self.concealed_in_a_row + 1 } else { 0 };
         let audible = self.concealed_in_a_row <= CONCEALED_AUDIBLE && !self.leaving;
-        self.fade.apply(&mut pcm, audible);
-        self.drift.push(&pcm, &mut self.pcm);
+        let mut faded = self.fade;
+        for pcm in [&mut block.left, &mut block.right] {
+            faded = self.fade;
+            faded.apply(pcm, audible);
+        }
+        self.fade = faded;
+        self.drift.push(&block, &mut self.pcm);
     }
 
     /// Moves the delay towards its target: at will in silence, by as little as clocks differ all the time, and in speech by a pitch period now
@@ -234,12 +251,12 @@ impl Voice {
             // While nothing comes the delay grows, and is back at once when the speaker only paused.
             return;
         }
-        let slack_us = self.jitter.slack_us(now + samples_duration(self.pcm.len()));
-        let ahead_us = samples_duration(self.pcm.len().saturating_sub(FRAME)).as_micros() as i64;
+        let slack_us = self.jitter.slack_us(now + samples_duration(self.len()));
+        let ahead_us = samples_duration(self.len().saturating_sub(FRAME)).as_micros() as i64;
         let margin_us = slack_us - ahead_us;
         self.drift.steer(slack_us - AIM_US, margin_us < 0);
         self.since_cut = self.since_cut.saturating_add(1);
-        if is_silence(&self.pcm) {
+        if self.pcm.iter().all(|pcm| is_silence(pcm)) {
             if margin_us < -MARGIN_US {
                 self.lengthen(FRAME_US - ahead_us);
             } else if ahead_us > MARGIN_US && slack_us > AHEAD_SLACK_US {

@@ -7,6 +7,7 @@
 use ebur128::{EbuR128, Mode};
 use treehouse_wire::units::SAMPLE_RATE_HZ;
 
+use super::Block;
 use crate::FRAME;
 
 /// What voices are brought to: out of two loudspeakers this is -18 LUFS, what AES TD1008 recommends for speech.
@@ -27,6 +28,8 @@ const BLOCK_FRAMES: u32 = 20;
 const BLOCKS_MIN: u32 = 10;
 /// Blocks over which the mean forgets: ten seconds.
 const BLOCKS_REMEMBERED: u32 = 100;
+/// What two sides are louder together than one.
+const STEREO_LU: f64 = 3.01;
 const FRAMES_PER_SECOND: f32 = 50.0;
 
 /// A mean of energies that forgets.
@@ -46,6 +49,7 @@ impl Mean {
 /// The gain of one voice.
 pub(super) struct Leveller {
     meter: EbuR128,
+    stereo: bool,
     frames: u32,
     /// Of all blocks that are sound at all: the relative gate hangs on it.
     sound: Mean,
@@ -58,14 +62,36 @@ impl Leveller {
     /// None only where the library refuses 48 kHz mono.
     pub(super) fn new() -> Option<Self> {
         let meter = EbuR128::new(1, SAMPLE_RATE_HZ, Mode::M).ok()?;
-        Some(Leveller { meter, frames: 0, sound: Mean::default(), speech: Mean::default(), gain_db: 0.0 })
+        Some(Leveller {
+            meter,
+            stereo: false,
+            frames: 0,
+            sound: Mean::default(),
+            speech: Mean::default(),
+            gain_db: 0.0,
+        })
     }
 
     /// Hears 20 ms of the voice; returns the gain for it, as a factor.
     pub(super) fn hear(&mut self, pcm: &[f32; FRAME]) -> f32 {
-        if self.meter.add_frames_f32(pcm).is_ok() {
-            self.frames = self.frames.saturating_add(1);
+        let heard = self.meter.add_frames_f32(pcm).is_ok();
+        self.gain(heard)
+    }
+
+    /// Hears 20 ms of a voice in stereo. The two sides' powers add up: the same on both is as loud as it is in mono, heard from two
+    /// loudspeakers.
+    pub(super) fn hear_stereo(&mut self, voice: &Block) -> f32 {
+        if !self.stereo {
+            let Ok(meter) = EbuR128::new(2, SAMPLE_RATE_HZ, Mode::M) else { return 1.0 };
+            (self.meter, self.stereo, self.frames) = (meter, true, 0);
         }
+        let heard = self.meter.add_frames_planar_f32(&[voice.left.as_slice(), voice.right.as_slice()]).is_ok();
+        self.gain(heard)
+    }
+
+    /// The gain after another 20 ms were heard.
+    fn gain(&mut self, heard: bool) -> f32 {
+        self.frames = self.frames.saturating_add(u32::from(heard));
         if self.frames >= BLOCK_FRAMES && self.frames.is_multiple_of(HOP_FRAMES) {
             self.measure();
         }
@@ -79,7 +105,8 @@ impl Leveller {
     }
 
     fn measure(&mut self) {
-        let Ok(block_lufs) = self.meter.loudness_momentary() else { return };
+        let Ok(measured_lufs) = self.meter.loudness_momentary() else { return };
+        let block_lufs = if self.stereo { measured_lufs - STEREO_LU } else { measured_lufs };
         if !block_lufs.is_finite() || block_lufs < ABSOLUTE_GATE_LUFS {
             return;
         }

@@ -26,15 +26,29 @@ pub const MIX_VOICES_MAX: usize = VOICES_MAX;
 /// 20 ms of sound in stereo, samples within -1.0 to 1.0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block {
-    /// The left channel; the only one where mono is wanted.
+    /// The left channel.
     pub left: [f32; FRAME],
-    /// The right channel; where voices have no places the same as the left.
+    /// The right channel; the same as the left where voices have no places and none is in stereo.
     pub right: [f32; FRAME],
 }
 
 impl Default for Block {
     fn default() -> Self {
         Block { left: [0.0; FRAME], right: [0.0; FRAME] }
+    }
+}
+
+impl Block {
+    /// The same on both sides.
+    pub fn both(pcm: [f32; FRAME]) -> Self {
+        Block { left: pcm, right: pcm }
+    }
+
+    /// Left and right in one channel: what is the same on both sides stays as it is.
+    pub fn mono(&self) -> [f32; FRAME] {
+        let mut mono = self.left;
+        mono.iter_mut().zip(&self.right).for_each(|(left, right)| *left = (*left + right) / 2.0);
+        mono
     }
 }
 

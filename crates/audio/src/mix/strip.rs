@@ -63,6 +63,19 @@ impl Strip {
         self.before.iter().any(|sample| *sample != 0.0)
     }
 
+    /// Adds 20 ms of a voice in stereo to the mix: what is left stays left, and it has no other place.
+    pub(crate) fn add_stereo(&mut self, voice: &Block, block: &mut Block) {
+        let levelled = self.leveller.as_mut().map_or(1.0, |leveller| leveller.hear_stereo(voice));
+        let (from, to) = (self.gain, levelled * self.volume.0);
+        self.gain = to;
+        self.before = [0.0; DELAY_MAX];
+        for (ear, pcm) in [(&mut block.left, &voice.left), (&mut block.right, &voice.right)] {
+            for (i, (ear, sample)) in ear.iter_mut().zip(pcm).enumerate() {
+                *ear += sample * ramp(from, to, i);
+            }
+        }
+    }
+
     /// Adds 20 ms of the voice to the mix.
     pub(crate) fn add(&mut self, pcm: &[f32; FRAME], block: &mut Block) {
         let levelled = self.leveller.as_mut().map_or(1.0, |leveller| leveller.hear(pcm));
@@ -72,9 +85,7 @@ impl Strip {
         let (start, rest) = voice.split_at_mut(DELAY_MAX);
         start.copy_from_slice(&self.before);
         for (i, (out, sample)) in rest.iter_mut().zip(pcm).enumerate() {
-            // Exactly the last gain at the end, and no rounding where it stays.
-            let gain = if from == to { to } else { from + (to - from) * (i + 1) as f32 / FRAME as f32 };
-            *out = sample * gain;
+            *out = sample * ramp(from, to, i);
         }
         let (was, is) = (self.pan, self.place.pan());
         self.pan = is;
@@ -82,6 +93,11 @@ impl Strip {
         pan_ear(&voice, &mut block.right, (was.right, was.right_later), (is.right, is.right_later));
         self.before.copy_from_slice(voice.get(FRAME..).unwrap_or(&[0.0; DELAY_MAX]));
     }
+}
+
+/// A gain on its way through a block: exactly the last one at the end, and no rounding where it stays.
+fn ramp(from: f32, to: f32, at: usize) -> f32 {
+    if from == to { to } else { from + (to - from) * (at + 1) as f32 / FRAME as f32 }
 }
 
 /// Adds a voice to one ear: from the gain and delay that were to those that are, by a cross-fade over the block.
@@ -170,6 +186,20 @@ mod tests {
         );
         assert!(left[4 * FRAME..6 * FRAME].iter().all(|s| *s == 0.0));
         assert!(right[11 * FRAME..].iter().any(|s| s.abs() > 0.5));
+    }
+
+    #[test]
+    fn a_voice_in_stereo_keeps_its_sides_wherever_its_place_is() {
+        let mut strip = Strip::new(false, Volume::default(), Place::new(-1.0));
+        let voice = Block { left: sine(0), right: sine(0).map(|s| -s / 2.0) };
+        let mut block = Block::default();
+        strip.add_stereo(&voice, &mut block);
+        assert_eq!(block, voice);
+        strip.set_volume(Volume::new(0.0));
+        let mut block = Block::default();
+        strip.add_stereo(&voice, &mut block);
+        assert_eq!((block.left[FRAME - 1], block.right[FRAME - 1]), (0.0, 0.0));
+        assert!(!strip.has_tail());
     }
 
     #[test]

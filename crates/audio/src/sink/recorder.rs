@@ -41,6 +41,8 @@ pub enum Ended {
 
 /// The queue's end of whoever makes sound; dropping it ends the file, unwatched.
 pub struct Recorder {
+    /// One channel: what is written is mixed down.
+    mono: bool,
     queue: SyncSender<Piece>,
     done: Receiver<Result<(), Ended>>,
     /// Blocks of silence still to be queued.
@@ -57,11 +59,13 @@ impl Recorder {
     /// [`SinkError`] where it cannot be made.
     pub fn create(path: &Path, format: Format, channels: u16) -> Result<Self, SinkError> {
         if format == Format::Wav {
-            return Self::start(Box::new(WavFile::create(path, channels)?), path.to_owned());
+            let recorder = Self::start(Box::new(WavFile::create(path, channels)?), path.to_owned())?;
+            return Ok(Recorder { mono: channels == 1, ..recorder });
         }
         let failed = |error: io::Error| SinkError::File { path: path.to_owned(), why: error.to_string() };
         let file = BufWriter::new(File::create(path).map_err(failed)?);
-        Self::start(sound_file(file, format, channels, failed)?, path.to_owned())
+        let recorder = Self::start(sound_file(file, format, channels, failed)?, path.to_owned())?;
+        Ok(Recorder { mono: channels == 1, ..recorder })
     }
 
     /// Writes to standard output.
@@ -76,7 +80,7 @@ impl Recorder {
         // The library's own buffer looks for line ends; this one hands it whole blocks, which it passes on.
         let out = BufWriter::with_capacity(1 << 16, io::stdout());
         let recorder = Self::start(sound_file(out, format, channels, failed)?, PathBuf::from(OUTPUT))?;
-        Ok(Recorder { finish_wait: FINISH_WAIT_READER, ..recorder })
+        Ok(Recorder { mono: channels == 1, finish_wait: FINISH_WAIT_READER, ..recorder })
     }
 
     /// Writes `file` from a thread of its own; `path` names it in errors.
@@ -92,12 +96,13 @@ impl Recorder {
                 let _ = finished.try_send(write_all(file, &pieces).map_err(|error| ended(error, path)));
             })
             .map_err(SinkError::Thread)?;
-        Ok(Recorder { queue, done, owed: 0, dropped: 0, over: false, finish_wait: FINISH_WAIT_DISK })
+        Ok(Recorder { mono: false, queue, done, owed: 0, dropped: 0, over: false, finish_wait: FINISH_WAIT_DISK })
     }
 
     /// Queues 20 ms; never waits.
     pub fn write(&mut self, block: &Block) {
-        if !self.pay() || self.queue.try_send(Piece::Block(Box::new(block.clone()))).is_err() {
+        let block = if self.mono { Block::both(block.mono()) } else { block.clone() };
+        if !self.pay() || self.queue.try_send(Piece::Block(Box::new(block))).is_err() {
             self.owed = self.owed.saturating_add(1);
             self.dropped += u64::from(!self.over);
         }

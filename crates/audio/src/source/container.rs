@@ -10,7 +10,7 @@ use symphonia::core::{
     meta::MetadataOptions,
 };
 
-use super::{downmix::Downmix, file::PcmReader};
+use super::{Width, downmix::Downmix, file::PcmReader};
 
 /// Packets in a row that may fail to decode before the file counts as broken: two seconds of MP3.
 const BAD_PACKETS_MAX: usize = 80;
@@ -25,7 +25,7 @@ pub(super) struct Container {
 }
 
 impl Container {
-    pub(super) fn open(path: &Path, source: Box<dyn MediaSource>) -> Result<Self, String> {
+    pub(super) fn open(path: &Path, source: Box<dyn MediaSource>, width: Width) -> Result<Self, String> {
         let mut hint = Hint::new();
         if let Some(extension) = path.extension().and_then(|e| e.to_str()) {
             hint.with_extension(extension);
@@ -41,7 +41,7 @@ impl Container {
             .make_audio_decoder(parameters, &AudioDecoderOptions::default())
             .map_err(|error| error.to_string())?;
         let track = track.id;
-        Ok(Container { format, decoder, track, rate_hz, interleaved: Vec::new(), downmix: Downmix::default() })
+        Ok(Container { format, decoder, track, rate_hz, interleaved: Vec::new(), downmix: Downmix::to(width) })
     }
 }
 
@@ -50,7 +50,7 @@ impl PcmReader for Container {
         self.rate_hz
     }
 
-    fn read(&mut self, mono: &mut Vec<f32>) -> Result<bool, String> {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<bool, String> {
         for _ in 0..BAD_PACKETS_MAX {
             let packet = match self.format.next_packet() {
                 Ok(Some(packet)) if packet.track_id != self.track => continue,
@@ -66,7 +66,7 @@ impl PcmReader for Container {
                     }
                     self.downmix.set(buffer.spec().channels());
                     buffer.copy_to_vec_interleaved(&mut self.interleaved);
-                    self.downmix.apply(&self.interleaved, mono);
+                    self.downmix.apply(&self.interleaved, out);
                     return Ok(true);
                 }
                 Err(Error::DecodeError(_) | Error::IoError(_)) => {}

@@ -57,6 +57,26 @@ pub enum Input {
     Raw(Samples),
 }
 
+/// Channels that a source gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Width {
+    /// One: what has more is mixed down.
+    #[default]
+    Mono,
+    /// Left and right.
+    Stereo,
+}
+
+impl Width {
+    /// How many these are.
+    pub fn channels(self) -> usize {
+        match self {
+            Width::Mono => 1,
+            Width::Stereo => 2,
+        }
+    }
+}
+
 /// What a source that is asked for the next 20 ms answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -143,9 +163,9 @@ impl Say {
     /// reading it; other sources can only be checked by using them.
     pub fn check(&self) -> Result<(), SourceError> {
         match self {
-            Say::File(path) if Playlist::is_one(path) => Playlist::open(path, false).map(|_| ()),
+            Say::File(path) if Playlist::is_one(path) => Playlist::open(path, false, Width::Mono).map(|_| ()),
             Say::File(path) => FileSource::open(path).map(|_| ()),
-            Say::Stream(url) => Stream::new(url).map(|_| ()),
+            Say::Stream(url) => Stream::new(url, Width::Mono).map(|_| ()),
             Say::Mic(_) | Say::Tone | Say::None | Say::Sample(_) | Say::Input(_) => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ use opus::MSDecoder;
 use symphonia::core::io::MediaSource;
 use treehouse_wire::units::SAMPLE_RATE_HZ;
 
-use super::{downmix::Downmix, file::PcmReader};
+use super::{Width, downmix::Downmix, file::PcmReader};
 
 /// The longest Opus packet: 120 ms.
 const PACKET_SAMPLES_MAX: usize = 5_760;
@@ -26,6 +26,7 @@ pub(super) struct OggOpus {
     /// Samples decoded, the dropped ones among them.
     decoded: u64,
     interleaved: Vec<f32>,
+    width: Width,
     downmix: Downmix,
     /// The stream has ended; in a chained file another follows (RFC 7845 section 3).
     ended: bool,
@@ -66,7 +67,7 @@ impl Head {
 }
 
 impl OggOpus {
-    pub(super) fn open(source: Box<dyn MediaSource>) -> Result<Self, String> {
+    pub(super) fn open(source: Box<dyn MediaSource>, width: Width) -> Result<Self, String> {
         let mut packets = PacketReader::new(BufReader::new(source));
         let first = packets.read_packet_expected().map_err(|error| error.to_string())?;
         let (head, decoder) = begin(&first)?;
@@ -86,7 +87,8 @@ impl OggOpus {
             pre_skip: u64::from(head.pre_skip),
             decoded: 0,
             interleaved: vec![0.0; PACKET_SAMPLES_MAX * channels],
-            downmix: Downmix::of_opus(head.channels),
+            width,
+            downmix: Downmix::of_opus(head.channels, width),
             ended: false,
         })
     }
@@ -97,7 +99,7 @@ impl OggOpus {
         (self.serial, self.decoder, self.channels) = (first.stream_serial(), decoder, usize::from(head.channels));
         (self.pre_skip, self.decoded, self.ended) = (u64::from(head.pre_skip), 0, false);
         self.interleaved.resize(PACKET_SAMPLES_MAX * self.channels, 0.0);
-        self.downmix = Downmix::of_opus(head.channels);
+        self.downmix = Downmix::of_opus(head.channels, self.width);
         Ok(())
     }
 }
@@ -115,7 +117,7 @@ impl PcmReader for OggOpus {
         SAMPLE_RATE_HZ
     }
 
-    fn read(&mut self, mono: &mut Vec<f32>) -> Result<bool, String> {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<bool, String> {
         // A file that was cut off ends where it was cut.
         let Ok(Some(packet)) = self.packets.read_packet() else { return Ok(false) };
         if self.ended && packet.first_in_stream() && packet.data.starts_with(b"OpusHead") {
@@ -133,7 +135,7 @@ impl PcmReader for OggOpus {
         let keep = end.saturating_sub(self.decoded).min(samples as u64) as usize;
         self.decoded += samples as u64;
         if let Some(kept) = self.interleaved.get(from * self.channels..keep.max(from) * self.channels) {
-            self.downmix.apply(kept, mono);
+            self.downmix.apply(kept, out);
         }
         Ok(true)
     }

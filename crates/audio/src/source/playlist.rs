@@ -11,11 +11,11 @@ use std::{
 };
 
 use super::{
-    FileSource, SourceError, SourceNotice,
+    FileSource, SourceError, SourceNotice, Width,
     pump::{Supply, Wanted},
     stream::{Stream, is_url},
 };
-use crate::FRAME;
+use crate::mix::Block;
 
 /// Longest list that is read.
 const LIST_BYTES_MAX: u64 = 1 << 20;
@@ -39,6 +39,7 @@ enum Playing {
 /// A list being played.
 pub(super) struct Playlist {
     path: PathBuf,
+    width: Width,
     entries: Arc<[Entry]>,
     next: usize,
     playing: Option<Playing>,
@@ -57,10 +58,10 @@ impl Playlist {
     ///
     /// # Errors
     /// [`SourceError`] where it cannot be read, or has no such entry.
-    pub(super) fn open(path: &Path, looped: bool) -> Result<Self, SourceError> {
+    pub(super) fn open(path: &Path, looped: bool, width: Width) -> Result<Self, SourceError> {
         let entries = if path.is_dir() { files_of(path)? } else { read_list(path)? };
-        let list =
-            Playlist { path: path.to_owned(), entries: entries.into(), next: 0, playing: None, looped, heard: false };
+        let (path, entries) = (path.to_owned(), entries.into());
+        let list = Playlist { path, width, entries, next: 0, playing: None, looped, heard: false };
         // Stations are believed: they are asked when their turn comes.
         let mut errors = list.entries.iter().map(|entry| match entry {
             Entry::File(path) => FileSource::open(path).err(),
@@ -99,8 +100,8 @@ impl Playlist {
         let Some(entry) = self.entries.get(self.next) else { return Ok(false) };
         self.next += 1;
         let opened = match entry {
-            Entry::File(path) => FileSource::open(path).map(|file| Playing::File(Box::new(file))),
-            Entry::Stream(url) => Stream::new(url).map(|stream| Playing::Stream(Box::new(stream))),
+            Entry::File(path) => FileSource::open_as(path, self.width).map(|file| Playing::File(Box::new(file))),
+            Entry::Stream(url) => Stream::new(url, self.width).map(|stream| Playing::Stream(Box::new(stream))),
         };
         match opened {
             Ok(playing) => {
@@ -116,10 +117,10 @@ impl Playlist {
 }
 
 impl Supply for Playlist {
-    fn next_frame(&mut self, pcm: &mut [f32; FRAME], wanted: &Wanted) -> Result<bool, SourceError> {
+    fn next_frame(&mut self, pcm: &mut Block, wanted: &Wanted) -> Result<bool, SourceError> {
         loop {
             let read = match &mut self.playing {
-                Some(Playing::File(file)) => file.next_frame(pcm),
+                Some(Playing::File(file)) => file.next_block(pcm),
                 Some(Playing::Stream(stream)) => stream.next_frame(pcm, wanted),
                 None => {
                     if self.advance(wanted)? {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{Next, SourceError, SourceNotice};
-use crate::FRAME;
+use crate::{FRAME, mix::Block};
 
 /// Frames that are read ahead at most: two seconds.
 const QUEUE_FRAMES: usize = 100;
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// What the thread reads from.
 pub(super) trait Supply: Send {
     /// Fills the next 20 ms, as late as it likes; false at the end.
-    fn next_frame(&mut self, pcm: &mut [f32; FRAME], wanted: &Wanted) -> Result<bool, SourceError>;
+    fn next_frame(&mut self, pcm: &mut Block, wanted: &Wanted) -> Result<bool, SourceError>;
 }
 
 /// Whether a supply is still wanted, and whom it tells what happens.
@@ -57,7 +57,7 @@ impl Wanted {
 }
 
 enum Item {
-    Frame(Box<[f32; FRAME]>),
+    Frame(Box<Block>),
     End,
     Failed(SourceError),
 }
@@ -67,7 +67,7 @@ pub(super) struct Pump {
     items: Receiver<Item>,
     notices: Receiver<SourceNotice>,
     stop: Arc<AtomicBool>,
-    ready: VecDeque<Box<[f32; FRAME]>>,
+    ready: VecDeque<Box<Block>>,
     /// Frames that must have gathered before the voice begins.
     gather: usize,
     flowing: bool,
@@ -108,7 +108,7 @@ impl Pump {
     }
 
     /// The next 20 ms, if they are there.
-    pub(super) fn next(&mut self, pcm: &mut [f32; FRAME]) -> Result<Next, SourceError> {
+    pub(super) fn next(&mut self, pcm: &mut Block) -> Result<Next, SourceError> {
         // One more than is played now, so that the last one before a gap is known as such.
         while self.over.is_none() && self.ready.len() < self.gather.max(2) {
             match self.items.try_recv() {
@@ -137,7 +137,8 @@ impl Pump {
         };
         *pcm = *frame;
         self.flowing = !self.ready.is_empty() || self.over.is_some();
-        ramp(pcm, begins, !self.flowing);
+        ramp(&mut pcm.left, begins, !self.flowing);
+        ramp(&mut pcm.right, begins, !self.flowing);
         Ok(Next::Frame)
     }
 }
@@ -157,9 +158,9 @@ fn ramp(pcm: &mut [f32; FRAME], fade_in: bool, fade_out: bool) {
 }
 
 fn run(mut supply: impl Supply, queue: &SyncSender<Item>, wanted: &Wanted) -> Result<(), SourceError> {
-    let mut pcm = [0.0; FRAME];
+    let mut pcm = Block::default();
     while supply.next_frame(&mut pcm, wanted)? {
-        if !send(queue, Item::Frame(Box::new(pcm)), wanted) {
+        if !send(queue, Item::Frame(Box::new(pcm.clone())), wanted) {
             break;
         }
     }
@@ -188,9 +189,9 @@ mod tests {
     struct Dribble(Receiver<f32>);
 
     impl Supply for Dribble {
-        fn next_frame(&mut self, pcm: &mut [f32; FRAME], _: &Wanted) -> Result<bool, SourceError> {
+        fn next_frame(&mut self, pcm: &mut Block, _: &Wanted) -> Result<bool, SourceError> {
             let Ok(value) = self.0.recv() else { return Ok(false) };
-            pcm.fill(value);
+            *pcm = Block::both([value; FRAME]);
             Ok(true)
         }
     }
@@ -201,7 +202,7 @@ mod tests {
     }
 
     /// Asks until something else than nothing comes.
-    fn patiently(pump: &mut Pump, pcm: &mut [f32; FRAME]) -> Next {
+    fn patiently(pump: &mut Pump, pcm: &mut Block) -> Next {
         for _ in 0..2_000 {
             match pump.next(pcm).unwrap() {
                 Next::Nothing => thread::sleep(Duration::from_millis(5)),
@@ -214,13 +215,14 @@ mod tests {
     #[test]
     fn a_gap_is_silence_with_a_fade_on_either_side_and_the_end_is_the_end() {
         let (give, mut pump) = dribble(3);
-        let (mut pcm, mut all) = ([0.0; FRAME], vec![0.0]);
+        let (mut pcm, mut all) = (Block::default(), vec![0.0]);
         assert_eq!(pump.next(&mut pcm).unwrap(), Next::Nothing);
         for _ in 0..2 {
             (0..3).for_each(|_| give.send(0.5).unwrap());
             for _ in 0..3 {
                 assert_eq!(patiently(&mut pump, &mut pcm), Next::Frame);
-                all.extend(pcm);
+                assert_eq!(pcm.left, pcm.right);
+                all.extend(pcm.left);
             }
             assert_eq!(pump.next(&mut pcm).unwrap(), Next::Nothing, "dry");
             all.push(0.0);
@@ -236,7 +238,7 @@ mod tests {
         let (give, mut pump) = dribble(2);
         (0..1_000).for_each(|_| give.send(0.1).unwrap());
         drop(give);
-        let mut pcm = [0.0; FRAME];
+        let mut pcm = Block::default();
         assert_eq!(patiently(&mut pump, &mut pcm), Next::Frame);
         thread::sleep(Duration::from_millis(200));
         // With nobody asking, the thread has gone no further than its queue, the frame in its hand, and what was taken.
@@ -248,14 +250,14 @@ mod tests {
     fn a_supply_that_does_not_open_or_fails_later_says_why_once() {
         struct Never;
         impl Supply for Never {
-            fn next_frame(&mut self, _: &mut [f32; FRAME], _: &Wanted) -> Result<bool, SourceError> {
+            fn next_frame(&mut self, _: &mut Block, _: &Wanted) -> Result<bool, SourceError> {
                 Err(SourceError::Empty("there".into()))
             }
         }
         for opens in [true, false] {
             let open = move |_: &Wanted| if opens { Ok(Never) } else { Err(SourceError::Empty("here".into())) };
             let mut pump = Pump::start(1, open).unwrap();
-            let mut pcm = [0.0; FRAME];
+            let mut pcm = Block::default();
             let error = (0..2_000).find_map(|_| {
                 thread::sleep(Duration::from_millis(1));
                 pump.next(&mut pcm).err()

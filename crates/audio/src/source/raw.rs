@@ -1,23 +1,24 @@
-//! Bare samples without a header: 48 kHz, mono, little-endian.
+//! Bare samples without a header: 48 kHz, mono, little-endian. In stereo they are the same on both sides.
 
 use std::io::{ErrorKind, Read};
 
 use treehouse_wire::units::SAMPLE_RATE_HZ;
 
-use super::file::PcmReader;
+use super::{Width, file::PcmReader};
 use crate::{FRAME, sink::Samples};
 
 pub(super) struct RawPcm<R> {
     bytes: R,
     samples: Samples,
+    width: Width,
     buffer: Vec<u8>,
     /// Bytes of a sample that has not come whole.
     kept: usize,
 }
 
 impl<R: Read> RawPcm<R> {
-    pub(super) fn new(bytes: R, samples: Samples) -> Self {
-        RawPcm { bytes, samples, buffer: vec![0; 4 * FRAME], kept: 0 }
+    pub(super) fn new(bytes: R, samples: Samples, width: Width) -> Self {
+        RawPcm { bytes, samples, width, buffer: vec![0; 4 * FRAME], kept: 0 }
     }
 }
 
@@ -26,7 +27,7 @@ impl<R: Read + Send> PcmReader for RawPcm<R> {
         SAMPLE_RATE_HZ
     }
 
-    fn read(&mut self, mono: &mut Vec<f32>) -> Result<bool, String> {
+    fn read(&mut self, out: &mut Vec<f32>) -> Result<bool, String> {
         let Some(room) = self.buffer.get_mut(self.kept..) else { return Ok(false) };
         let read = match self.bytes.read(room) {
             Ok(0) => return Ok(false),
@@ -36,15 +37,17 @@ impl<R: Read + Send> PcmReader for RawPcm<R> {
         };
         let len = self.kept + read;
         let whole = self.buffer.get(..len).unwrap_or(&[]);
+        let times = self.width.channels();
+        let mut put = |sample: f32| out.extend(std::iter::repeat_n(sample, times));
         let rest = match self.samples {
             Samples::S16le => {
                 let (samples, rest) = whole.as_chunks::<2>();
-                mono.extend(samples.iter().map(|sample| f32::from(i16::from_le_bytes(*sample)) / 32_768.0));
+                samples.iter().for_each(|sample| put(f32::from(i16::from_le_bytes(*sample)) / 32_768.0));
                 rest.len()
             }
             Samples::F32le => {
                 let (samples, rest) = whole.as_chunks::<4>();
-                mono.extend(samples.iter().map(|sample| f32::from_le_bytes(*sample).clamp(-1.0, 1.0)));
+                samples.iter().for_each(|sample| put(f32::from_le_bytes(*sample).clamp(-1.0, 1.0)));
                 rest.len()
             }
         };

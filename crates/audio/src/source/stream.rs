@@ -12,11 +12,11 @@ use std::{
 use url::Url;
 
 use super::{
-    FileSource, SourceError, SourceNotice,
+    FileSource, SourceError, SourceNotice, Width,
     http::{self, Body},
     pump::{Supply, Wanted},
 };
-use crate::FRAME;
+use crate::mix::Block;
 
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
@@ -34,6 +34,7 @@ pub(super) fn is_url(text: &str) -> bool {
 /// A stream being played.
 pub(super) struct Stream {
     url: Url,
+    width: Width,
     live: Option<Live>,
     backoff: Duration,
     /// It has worked once: from now on it is not given up.
@@ -52,11 +53,11 @@ impl Stream {
     ///
     /// # Errors
     /// [`SourceError::Stream`] where this is no address that can be used.
-    pub(super) fn new(url: &str) -> Result<Self, SourceError> {
+    pub(super) fn new(url: &str, width: Width) -> Result<Self, SourceError> {
         let unusable = |why: &str| SourceError::Stream { url: url.to_owned(), why: why.to_owned() };
         let parsed = Url::parse(url).map_err(|error| unusable(&error.to_string()))?;
         match parsed.scheme() {
-            "http" => Ok(Stream { url: parsed, live: None, backoff: BACKOFF_MIN, proven: false }),
+            "http" => Ok(Stream { url: parsed, width, live: None, backoff: BACKOFF_MIN, proven: false }),
             _ => Err(unusable(http::ONLY_HTTP)),
         }
     }
@@ -66,7 +67,7 @@ impl Stream {
         let (tell, titles) = sync_channel(TITLES_MAX);
         let Body { bytes, ending, progress } = http::get(&self.url, tell).map_err(failed)?;
         let hint = PathBuf::from(format!("stream.{ending}"));
-        let source = FileSource::stream(Path::new(self.url.as_str()), &hint, bytes)?;
+        let source = FileSource::stream(Path::new(self.url.as_str()), &hint, bytes, self.width)?;
         Ok(Live { source, body: progress, titles, frames: 0 })
     }
 
@@ -94,7 +95,7 @@ impl Stream {
 }
 
 impl Supply for Stream {
-    fn next_frame(&mut self, pcm: &mut [f32; FRAME], wanted: &Wanted) -> Result<bool, SourceError> {
+    fn next_frame(&mut self, pcm: &mut Block, wanted: &Wanted) -> Result<bool, SourceError> {
         loop {
             let Some(live) = &mut self.live else {
                 if self.reconnect(wanted)? {
@@ -105,7 +106,7 @@ impl Supply for Stream {
             if let Ok(title) = live.titles.try_recv() {
                 wanted.tell(SourceNotice::Playing(title));
             }
-            let why = match live.source.next_frame(pcm) {
+            let why = match live.source.next_block(pcm) {
                 Ok(true) => {
                     live.frames += 1;
                     if live.frames == GOOD_FRAMES {

@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    FileSource, Input, Next, Say, SourceError, SourceNotice, ToneSource,
+    FileSource, Input, Next, Say, SourceError, SourceNotice, ToneSource, Width,
     playlist::Playlist,
     pump::{Pump, Supply, Wanted},
     stream::Stream,
 };
-use crate::FRAME;
+use crate::{FRAME, mix::Block};
 
 /// How errors call standard input.
 const INPUT: &str = "standard input";
@@ -27,37 +27,37 @@ pub struct TimedSource(Kind);
 
 enum Kind {
     Tone(ToneSource),
-    File { source: Box<FileSource>, again: Option<Say> },
+    File { source: Box<FileSource>, width: Width, again: Option<Say> },
     Pumped(Pump),
 }
 
 impl TimedSource {
     /// Opens a source; none for a microphone and for nothing at all. A file, a sample or a list begins anew at its end if it is to be
-    /// `looped`.
+    /// `looped`. What has one channel is the same on both sides in stereo.
     ///
     /// # Errors
     /// [`SourceError`] where it is known already that it cannot be used. Pipes and stations are opened beside: what is wrong with
     /// them, [`TimedSource::next`] says.
-    pub fn open(say: &Say, looped: bool) -> Result<Option<Self>, SourceError> {
+    pub fn open(say: &Say, looped: bool, width: Width) -> Result<Option<Self>, SourceError> {
         let file = |source| {
             let again = looped.then(|| say.clone());
-            Kind::File { source: Box::new(source), again }
+            Kind::File { source: Box::new(source), width, again }
         };
         let kind = match say {
             Say::None | Say::Mic(_) => return Ok(None),
             Say::Tone => Kind::Tone(ToneSource::default()),
             Say::Sample(sample) => file(FileSource::sample(*sample)?),
             Say::File(path) if Playlist::is_one(path) => {
-                let list = Playlist::open(path, looped)?;
+                let list = Playlist::open(path, looped, width)?;
                 Kind::Pumped(Pump::start(GATHER_LIST, move |_| Ok(list))?)
             }
-            Say::File(path) => file(FileSource::open(path)?),
+            Say::File(path) => file(FileSource::open_as(path, width)?),
             Say::Input(input) => {
                 let input = *input;
-                Kind::Pumped(Pump::start(GATHER_INPUT, move |_| open_input(input))?)
+                Kind::Pumped(Pump::start(GATHER_INPUT, move |_| open_input(input, width))?)
             }
             Say::Stream(url) => {
-                let stream = Stream::new(url)?;
+                let stream = Stream::new(url, width)?;
                 Kind::Pumped(Pump::start(GATHER_STREAM, move |_| Ok(stream))?)
             }
         };
@@ -68,24 +68,26 @@ impl TimedSource {
     ///
     /// # Errors
     /// [`SourceError`] where the source cannot be read further.
-    pub fn next(&mut self, pcm: &mut [f32; FRAME]) -> Result<Next, SourceError> {
-        let (source, again) = match &mut self.0 {
+    pub fn next(&mut self, pcm: &mut Block) -> Result<Next, SourceError> {
+        let (source, width, again) = match &mut self.0 {
             Kind::Tone(tone) => {
-                tone.next_frame(pcm);
+                let mut frame = [0.0; FRAME];
+                tone.next_frame(&mut frame);
+                *pcm = Block::both(frame);
                 return Ok(Next::Frame);
             }
             Kind::Pumped(pump) => return pump.next(pcm),
-            Kind::File { source, again } => (source, again),
+            Kind::File { source, width, again } => (source, *width, again),
         };
-        if source.next_frame(pcm)? {
+        if source.next_block(pcm)? {
             return Ok(Next::Frame);
         }
         **source = match again {
-            Some(Say::File(path)) => FileSource::open(path)?,
+            Some(Say::File(path)) => FileSource::open_as(path, width)?,
             Some(Say::Sample(sample)) => FileSource::sample(*sample)?,
             _ => return Ok(Next::End),
         };
-        source.next_frame(pcm).map(|more| if more { Next::Frame } else { Next::End })
+        source.next_block(pcm).map(|more| if more { Next::Frame } else { Next::End })
     }
 
     /// What has happened to the source since the last time.
@@ -97,16 +99,16 @@ impl TimedSource {
     }
 }
 
-fn open_input(input: Input) -> Result<FileSource, SourceError> {
+fn open_input(input: Input, width: Width) -> Result<FileSource, SourceError> {
     let name = PathBuf::from(INPUT);
     match input {
-        Input::Container => FileSource::stream(&name, Path::new(""), io::stdin()),
+        Input::Container => FileSource::stream(&name, Path::new(""), io::stdin(), width),
         Input::Raw(samples) => FileSource::raw(&name, samples, io::stdin()),
     }
 }
 
 impl Supply for FileSource {
-    fn next_frame(&mut self, pcm: &mut [f32; FRAME], _: &Wanted) -> Result<bool, SourceError> {
-        FileSource::next_frame(self, pcm)
+    fn next_frame(&mut self, pcm: &mut Block, _: &Wanted) -> Result<bool, SourceError> {
+        self.next_block(pcm)
     }
 }
