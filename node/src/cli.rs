@@ -3,11 +3,11 @@
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use treehouse_audio::{Music, Processing};
+use treehouse_audio::{Music, Processing, Talk};
 use treehouse_invite::{Policy, Protection, Role, UnknownProtection};
 use treehouse_wire::NodeId;
 
-use crate::{duration, invite::parse_peer};
+use crate::{control::VOLUME_PERCENT_MAX, duration, invite::parse_peer};
 
 /// Live audio rooms with no server in the middle.
 #[derive(Debug, Parser)]
@@ -69,6 +69,9 @@ pub enum Command {
     /// Put somebody out of a room of yours, keep them out, let them in again.
     #[command(subcommand)]
     Room(RoomCommand),
+    /// Mute yourself, talk, turn somebody up or down, while this node is in a room.
+    #[command(subcommand)]
+    Sound(SoundCommand),
     /// List microphones and speakers, and try them out.
     Devices(DevicesArgs),
     /// Say who said what in a recording, and whether anything of it was cut or altered.
@@ -224,6 +227,47 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
+/// What a running node is to do about its sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum SoundCommand {
+    /// Send nothing. The microphone is closed, so that the system shows that nothing records.
+    Mute,
+    /// Send again.
+    Unmute,
+    /// Hold down the key of push to talk: what is said is sent until `release`. For a node that was started with --talk push.
+    Press,
+    /// Let the key go.
+    Release,
+    /// How loud you hear somebody, in this room and for as long as this node runs.
+    Volume {
+        /// The peer id, as the list of who speaks and the events name it.
+        #[arg(value_name = "PEER", value_parser = parse_peer)]
+        peer: NodeId,
+        /// From 0% to 400%; 100% is as they come.
+        #[arg(value_name = "PERCENT", value_parser = parse_percent)]
+        percent: u16,
+    },
+}
+
+/// Reads a volume such as `50%` or `50`.
+fn parse_percent(text: &str) -> Result<u16, String> {
+    let percent =
+        text.trim().trim_end_matches('%').parse::<u16>().ok().filter(|percent| *percent <= VOLUME_PERCENT_MAX);
+    percent.ok_or_else(|| format!("'{text}' is no volume: give one from 0% to {VOLUME_PERCENT_MAX}%"))
+}
+
+/// When a microphone is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TalkArg {
+    /// Always, unless muted.
+    #[default]
+    Open,
+    /// While somebody speaks; whoever watches the packets learns when that is.
+    Voice,
+    /// Between `treehouse sound press` and `release`.
+    Push,
+}
+
 /// Flags of `room ban` and `room unban`.
 #[derive(Debug, Args)]
 pub struct WhomArgs {
@@ -351,6 +395,13 @@ pub struct MicrophoneArgs {
     /// Leave the voice as loud as it comes.
     #[arg(long)]
     pub no_gain_control: bool,
+    /// When it is sent: always (open), while somebody speaks (voice), or while a key is held (push): bind `treehouse sound press` and
+    /// `treehouse sound release` to one.
+    #[arg(long, value_name = "WHEN", default_value = "open")]
+    pub talk: TalkArg,
+    /// Begin muted: no microphone is opened before `treehouse sound unmute`.
+    #[arg(long)]
+    pub muted: bool,
     /// Send music and not a voice: in stereo, at so many kbit/s, 96 to 128, and with none of the above. For a microphone as for files.
     #[arg(long, value_name = "KBITS", num_args = 0..=1, require_equals = true, default_missing_value = "128",
         value_parser = clap::value_parser!(u32).range(96..=128))]
@@ -370,6 +421,15 @@ impl MicrophoneArgs {
             high_pass: true,
         };
         if self.raw { Processing::NONE } else { on }
+    }
+
+    /// When it is sent.
+    pub fn talk(&self) -> Talk {
+        match self.talk {
+            TalkArg::Open => Talk::Open,
+            TalkArg::Voice => Talk::Voice,
+            TalkArg::Push => Talk::Push,
+        }
     }
 
     /// Music, if it is that.
@@ -545,6 +605,17 @@ mod tests {
         assert_eq!(music("treehouse host --music=96"), Some(96_000));
         let Ok(Cli { command: Command::Join(join) }) = parse("treehouse join --music INVITE") else { panic!("join") };
         assert_eq!((join.invite.as_str(), join.microphone.music), ("INVITE", Some(128)));
+    }
+
+    #[test]
+    fn volumes_are_percentages() {
+        let peer = "12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X";
+        let volume = |text: &str| match parse(&format!("treehouse sound volume {peer} {text}")) {
+            Ok(Cli { command: Command::Sound(SoundCommand::Volume { percent, .. }) }) => Some(percent),
+            _ => None,
+        };
+        assert_eq!((volume("50%"), volume("0"), volume("400%")), (Some(50), Some(0), Some(400)));
+        assert_eq!((volume("401%"), volume("-1"), volume("loud")), (None, None, None));
     }
 
     #[test]

@@ -45,8 +45,8 @@ pub async fn run(args: HostArgs) -> Result<(), Failure> {
     let title = Name::new(args.title.trim()).filter(|title| !title.as_str().is_empty()).ok_or_else(|| {
         Failure::Usage("the title must be 1 to 48 bytes of printable text: give another with --title".to_owned())
     })?;
-    let (processing, music) = (args.microphone.processing(), args.microphone.music());
-    let setup = Setup { processing, music, ..Setup::check("host", &args.say, &args.hear, &args.listen, args.node)? };
+    let setup =
+        Setup { microphone: args.microphone, ..Setup::check("host", &args.say, &args.hear, &args.listen, args.node)? };
     // What is kept is looked at before anything is opened.
     let mut desk = Desk::open()?;
     let again = args.room.as_deref().map(|room| desk.room(Some(room))).transpose()?;

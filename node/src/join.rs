@@ -8,6 +8,7 @@ use crate::{
     cli::JoinArgs,
     events::Event,
     failure::Failure,
+    identity::data_folder,
     inspect,
     peer::{peer_id, short},
     session::{Part, Session, Setup},
@@ -43,8 +44,8 @@ pub async fn enter(args: JoinArgs, named: impl Fn(&NodeId) -> String) -> Result<
     if Name::new(name).is_none() {
         return Err(Failure::Usage("the name must be at most 48 bytes of printable text: give another".to_owned()));
     }
-    let (processing, music) = (args.microphone.processing(), args.microphone.music());
-    let setup = Setup { processing, music, ..Setup::check(name, &args.say, &args.hear, &args.listen, args.node)? };
+    let setup =
+        Setup { microphone: args.microphone, ..Setup::check(name, &args.say, &args.hear, &args.listen, args.node)? };
     let addresses = invite.bootstrap().iter().flat_map(|contact| contact.addresses.iter());
     let instead = if addresses.into_iter().all(is_loopback) { LOOPBACK.as_slice() } else { &[] };
     let instead: Vec<Address> = instead.iter().filter_map(|text| parse_address(text).ok()).collect();
@@ -62,6 +63,9 @@ pub async fn enter(args: JoinArgs, named: impl Fn(&NodeId) -> String) -> Result<
         host: peer_id(&invite.host()),
         policy: invite.founding().policy.to_string(),
     });
+    if !session.is_temporary() {
+        session.listen_control(&data_folder()?);
+    }
     session.join(invite)?;
     session.stay().await
 }

@@ -5,7 +5,7 @@
 //! * [`host`], [`join`], [`boost`]: how a room is opened, entered and relayed; [`session`]: one node in it, from its start to its end.
 //! * [`events`]: what a node tells a program; [`view`], [`terminal`]: what it shows to a person.
 //! * [`invite`]: how invites are made, narrowed, revoked and listed; [`mod@inspect`]: what one says; [`qr`]: how it looks.
-//! * [`devices`]: which microphones and speakers there are.
+//! * [`devices`]: which microphones and speakers there are; [`mod@sound`]: what a running node sends and hears.
 //! * [`store`]: what is kept beside the identity; [`control`]: how a command talks to a running node; [`private`]: secret files.
 //! * [`record`]: recordings, their proofs, and whether they are genuine.
 //! * [`demo`]: a whole room of real processes on one machine, checked frame by frame.
@@ -39,6 +39,7 @@ pub mod process;
 pub mod qr;
 pub mod record;
 pub mod session;
+pub mod sound;
 pub mod stats;
 pub mod store;
 pub mod terminal;
@@ -92,6 +93,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Devices(args) => devices::run(&args),
         Command::Room(command) => moderate::run(&command),
         Command::Verify(args) => record::run(&args),
+        Command::Sound(command) => sound::run(command),
         Command::Identity(IdentityCommand::Show) => show_identity(),
     }
 }

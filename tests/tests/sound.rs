@@ -31,13 +31,19 @@ const PESQ_MIN: f64 = 3.0;
 const MEDIAN_CORRELATION_MIN: f64 = 0.9;
 
 fn main() {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // Two sound servers side by side would disturb each other.
+    arguments.test_threads = Some(1);
     let lacking = missing(&["pulseaudio", "pactl", "paplay", "parec"]).filter(|_| !must_run());
     if let Some(lacking) = &lacking {
         eprintln!("sound: skipped, {lacking}");
     }
-    let trial = Trial::test("speech_goes_from_microphone_to_speakers", speech_goes_from_microphone_to_speakers);
-    libtest_mimic::run(&arguments, vec![trial.with_ignored_flag(lacking.is_some())]).exit();
+    let trial = |name, test: fn() -> Result<(), Failed>| Trial::test(name, test).with_ignored_flag(lacking.is_some());
+    let trials = vec![
+        trial("speech_goes_from_microphone_to_speakers", speech_goes_from_microphone_to_speakers),
+        trial("a_running_node_is_muted_and_talks_by_commands", a_running_node_is_muted_and_talks_by_commands),
+    ];
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// A sound server of our own, with a microphone to play into and speakers to record from. Killed when dropped.
@@ -76,6 +82,14 @@ impl SoundServer {
         let mut command = Command::new("pactl");
         command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
         in_folder(&mut command, &self.folder).status().unwrap().success()
+    }
+
+    /// How many programs record.
+    fn recording(&self) -> usize {
+        let mut command = Command::new("pactl");
+        command.args(["list", "short", "source-outputs"]);
+        let output = in_folder(&mut command, &self.folder).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).lines().count()
     }
 
     /// Records what the speakers play until it is dropped.
@@ -124,6 +138,71 @@ impl Drop for Recorder {
 
 fn in_folder<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
     command.env("HOME", folder).env("XDG_RUNTIME_DIR", folder).env_remove("PULSE_SERVER").stdin(Stdio::null())
+}
+
+/// A command beside a running node; it must succeed and say so.
+fn command(folder: &Path, name: &str, arguments: &[&str]) {
+    let finished = Program::start(folder, name, arguments).finish(LIMIT);
+    assert!(finished.code == Some(0) && finished.out.lines().count() == 1, "{arguments:?}: {finished:?}");
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + LIMIT;
+    while !done() {
+        assert!(Instant::now() < end, "in vain: {what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The commands of `treehouse sound` to a host whose microphone is real.
+fn a_running_node_is_muted_and_talks_by_commands() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let said = folder.join("said.wav");
+    let _ = write_clips(&said);
+    let server = SoundServer::start(folder);
+    let listen = "/ip4/127.0.0.1/udp/0/quic-v1";
+    let arguments = ["host", "--say", "mic", "--talk", "push", "--hear", "none", "--listen", listen, "--json"];
+    let mut host = server.node(folder, "host", &arguments);
+    let invite = host.wait_for("invite", LIMIT)["invite"].as_str().unwrap_or_default().to_owned();
+    let heard = folder.join("heard.wav").display().to_string();
+    let mut listener = server.node(folder, "listener", &["join", &invite, "--hear", &heard, "--json"]);
+    listener.wait_for("admitted", LIMIT);
+    wait_until("the microphone is open", || server.recording() == 1);
+
+    // Without the key nothing is sent, and with it what is said arrives.
+    server.play(&said);
+    let frames = |listener: &mut Program| {
+        listener.wait_for("stats", LIMIT);
+        listener.wait_for("stats", LIMIT)["frames_verified"].as_u64().unwrap_or_default()
+    };
+    assert_eq!(frames(&mut listener), 0, "sent without the key");
+    command(folder, "host", &["sound", "press"]);
+    listener.wait_for("first_audio", LIMIT);
+    command(folder, "host", &["sound", "release"]);
+    thread::sleep(Duration::from_secs(1));
+    let released = frames(&mut listener);
+    assert_eq!(frames(&mut listener), released, "sent after the key was let go");
+
+    // Muted, nobody records, whatever the key does.
+    command(folder, "host", &["sound", "mute"]);
+    wait_until("nobody records", || server.recording() == 0);
+    command(folder, "host", &["sound", "press"]);
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!((server.recording(), frames(&mut listener)), (0, released), "muted, and yet it records or sends");
+    command(folder, "host", &["sound", "unmute"]);
+    wait_until("it records again", || server.recording() == 1);
+    thread::scope(|scope| {
+        // In silence nothing is sent.
+        scope.spawn(|| server.play(&said));
+        wait_until("it is heard again", || frames(&mut listener) > released);
+    });
+    for program in [listener, host] {
+        program.interrupt();
+        let finished = program.finish(LIMIT);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+    }
+    Ok(())
 }
 
 fn speech_goes_from_microphone_to_speakers() -> Result<(), Failed> {

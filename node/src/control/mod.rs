@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use treehouse_invite::Banned;
 use treehouse_room::Command;
+use treehouse_wire::NodeId;
 
 pub use client::{ControlError, tell};
 pub use server::{Asked, Control};
@@ -50,7 +51,29 @@ pub enum Request {
         /// Who.
         whom: Banned,
     },
+    /// What this node sends or hears is to change, in whatever room it is.
+    Sound(Sound),
 }
+
+/// What is to change about the sound of a running node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Sound {
+    /// Nothing is sent any more, and no microphone is open; or again.
+    Muted(bool),
+    /// The key of push to talk goes down, or up.
+    Talking(bool),
+    /// How loud somebody is heard here, from 0 to [`VOLUME_PERCENT_MAX`]; 100 is as they come.
+    Volume {
+        /// Who.
+        whom: NodeId,
+        /// How loud.
+        percent: u16,
+    },
+}
+
+/// No voice gets louder than this: 12 dB.
+pub const VOLUME_PERCENT_MAX: u16 = 400;
 
 /// What is to become of somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

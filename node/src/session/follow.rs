@@ -6,7 +6,7 @@ use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
-use treehouse_audio::{CaptureOptions, CapturedFrame, Say, encode::LossReport};
+use treehouse_audio::{CaptureOptions, CapturedFrame, Say, Talk, Volume, encode::LossReport};
 use treehouse_invite::{Policy, Role, StageMember};
 use treehouse_net::{Captured, Handle, address_text};
 use treehouse_room::{Command, Event as RoomEvent, JoinFailure, RoomError};
@@ -19,7 +19,7 @@ use super::{
     stop,
 };
 use crate::{
-    control::{Answer, Asked, Control, Request},
+    control::{Answer, Asked, Control, Request, Sound},
     events::{self, Event, Stats, from_room},
     failure::Failure,
     framelog::Entry,
@@ -35,6 +35,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const STATS_EVERY: u32 = 10;
 /// From the end of the own voice to the goodbye, so that its last frames are still somebody's who is on stage.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+/// Members whose volume is remembered; of more the first by peer id are forgotten.
+const VOLUMES_MAX: usize = 64;
 /// A room that was told to end does so within this.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
@@ -182,8 +184,15 @@ impl Session {
         }
     }
 
-    /// Speaks as long as this node is on stage.
+    /// Speaks as long as this node is on stage. Whoever was turned up or down stays so with a new key.
     async fn on_stage(&mut self, members: &[StageMember]) {
+        self.heard_as =
+            members.iter().filter_map(|member| Some((member.node, member.claim.as_ref()?.key.voice()))).collect();
+        for (node, voice) in &self.heard_as {
+            if let Some(volume) = self.volumes.get(node) {
+                self.ears.set_volume(*voice, *volume);
+            }
+        }
         let claim = members.iter().find(|member| member.node == self.node).and_then(|member| member.claim.as_ref());
         match (claim.map(|claim| claim.key.voice()), self.voice.is_some()) {
             (Some(voice), false) => self.speak(voice).await,
@@ -201,16 +210,20 @@ impl Session {
             let CapturedFrame { number, captured, level, opus, .. } = frame;
             sender.send(Captured { number, captured, level, opus });
         };
+        let microphone = &self.setup.microphone;
         // Who may not come in is not to tell from the sizes of packets what is said.
         let options = CaptureOptions {
             looped: self.setup.node.repeat,
             one_size: self.policy == Policy::Closed,
-            processing: self.setup.processing,
-            music: self.setup.music,
+            muted: self.muted,
+            talk: microphone.talk(),
+            processing: microphone.processing(),
+            music: microphone.music(),
             ..CaptureOptions::default()
         };
         match start_voice(self.setup.say.clone(), options, (self.node, voice), self.taps.clone(), send).await {
             Ok(capture) => {
+                capture.set_talking(self.talking);
                 self.voice = Some(capture);
                 self.outlet.event(Event::Live { voice: Some(voice.to_string()) });
             }
@@ -269,8 +282,42 @@ impl Session {
             },
             Request::Record { on, .. } => self.ask(Command::SetRecording(*on)).await,
             Request::Moderate { what, whom, .. } => self.ask(what.command(*whom)).await,
+            Request::Sound(sound) => self.change_sound(*sound),
         };
         asked.answer(answer);
+    }
+
+    /// A command beside this node changes what it sends or hears.
+    fn change_sound(&mut self, sound: Sound) -> Answer {
+        let refused = |why: &str| Answer::Refused(why.to_owned());
+        match sound {
+            Sound::Muted(_) | Sound::Talking(_) if self.setup.say == Say::None => {
+                return refused("this node says nothing: start it with --say mic");
+            }
+            Sound::Talking(_) if self.setup.microphone.talk() != Talk::Push => {
+                return refused("this node sends without a key: start it with --talk push");
+            }
+            Sound::Muted(muted) => {
+                self.muted = muted;
+                self.voice.iter().for_each(|voice| voice.set_muted(muted));
+            }
+            Sound::Talking(talking) => {
+                self.talking = talking;
+                self.voice.iter().for_each(|voice| voice.set_talking(talking));
+            }
+            Sound::Volume { whom, percent } => {
+                let Some(voice) = self.heard_as.get(&whom) else {
+                    return refused("nobody with this peer id is on stage");
+                };
+                let volume = Volume::new(f32::from(percent) / 100.0);
+                self.ears.set_volume(*voice, volume);
+                if self.volumes.len() >= VOLUMES_MAX && !self.volumes.contains_key(&whom) {
+                    self.volumes.pop_first();
+                }
+                self.volumes.insert(whom, volume);
+            }
+        }
+        Answer::Done
     }
 
     async fn ask(&mut self, command: Command) -> Answer {

@@ -17,11 +17,11 @@ mod stop;
 use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use tokio::sync::mpsc;
-use treehouse_audio::{Capture, FarEnd, Say};
+use treehouse_audio::{Capture, FarEnd, Say, Volume};
 use treehouse_invite::{Invite, Policy, Role};
 use treehouse_net::{Endpoint, Handle, NetConfig, address_text};
 use treehouse_room::{Config, HostConfig, Instant as RoomInstant, JoinConfig, Room};
-use treehouse_wire::{Address, NodeId, RoomId, Shipped, control::Name};
+use treehouse_wire::{Address, NodeId, RoomId, Shipped, VoiceId, control::Name};
 
 use crate::{
     clock::Clock,
@@ -67,6 +67,12 @@ pub struct Session {
     ears: Ears,
     hearing: Hearing,
     voice: Option<Capture>,
+    /// What commands have said of it, also before it begins.
+    muted: bool,
+    talking: bool,
+    /// Who is heard as which voice, and how loud whoever was turned up or down.
+    heard_as: BTreeMap<NodeId, VoiceId>,
+    volumes: BTreeMap<NodeId, Volume>,
     taps: Taps,
     told: mpsc::Receiver<Told>,
     frame_log: Option<Lines<Entry>>,
@@ -123,7 +129,6 @@ impl Session {
         Ok(Session {
             part,
             name: Name::cleaned(&setup.name),
-            setup,
             identity,
             node,
             addresses,
@@ -134,6 +139,10 @@ impl Session {
             ears,
             hearing: Hearing::of(part),
             voice: None,
+            muted: setup.microphone.muted,
+            talking: false,
+            heard_as: BTreeMap::new(),
+            volumes: BTreeMap::new(),
             taps,
             told,
             frame_log,
@@ -145,6 +154,7 @@ impl Session {
             began: Instant::now(),
             admitted: false,
             spoken: false,
+            setup,
             policy: Policy::Closed,
         })
     }

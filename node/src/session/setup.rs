@@ -2,12 +2,12 @@
 
 use std::{fs::OpenOptions, io::BufWriter};
 
-use treehouse_audio::{Hear, MixOptions, Music, Processing, Say, SinkError};
+use treehouse_audio::{Hear, MixOptions, Say, SinkError};
 use treehouse_net::parse_address;
 use treehouse_wire::Address;
 
 use crate::{
-    cli::{LoudnessArg, NodeArgs},
+    cli::{LoudnessArg, MicrophoneArgs, NodeArgs},
     failure::Failure,
     framelog::{self, Entry},
     output::Lines,
@@ -23,10 +23,8 @@ pub struct Setup {
     pub hear: Hear,
     /// Where it listens; empty for the default.
     pub listen: Vec<Address>,
-    /// What is done to a microphone's sound.
-    pub processing: Processing,
-    /// What is said is music.
-    pub music: Option<Music>,
+    /// How a microphone is sent.
+    pub microphone: MicrophoneArgs,
     /// What every node takes.
     pub node: NodeArgs,
 }
@@ -51,7 +49,7 @@ impl Setup {
             .iter()
             .map(|text| parse_address(text).map_err(|error| usage(error.to_string())))
             .collect::<Result<_, _>>()?;
-        Ok(Setup { name: name.to_owned(), say, hear, listen, processing: Processing::default(), music: None, node })
+        Ok(Setup { name: name.to_owned(), say, hear, listen, microphone: MicrophoneArgs::default(), node })
     }
 
     /// How voices are mixed.

@@ -11,7 +11,7 @@ use std::{
 use tokio::{sync::mpsc, task::spawn_blocking};
 use treehouse_audio::{
     Capture, CaptureEvent, CaptureOptions, CapturedFrame, DeviceReport, Direction, FarEnd, Hear, JitterConfig,
-    MixOptions, Outcome, Playback, PlaybackEvent, PlaybackOptions, Say, SinkError, SourceError, VoiceFrame,
+    MixOptions, Outcome, Playback, PlaybackEvent, PlaybackOptions, Say, SinkError, SourceError, VoiceFrame, Volume,
 };
 use treehouse_room::PlayFrame;
 use treehouse_wire::{Level, Losses, NodeId, VoiceId};
@@ -126,6 +126,13 @@ impl Ears {
     /// Distinct frames that were verified and opened.
     pub fn frames_verified(&self) -> u64 {
         self.verified.load(Ordering::Relaxed)
+    }
+
+    /// Sets how loud a voice is heard, once there is something to hear it with.
+    pub fn set_volume(&self, voice: VoiceId, volume: Volume) {
+        if let Some(playback) = self.playback.get() {
+            playback.set_volume(voice, volume);
+        }
     }
 
     /// Stops and closes the sink.
