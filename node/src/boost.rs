@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Uplink that one feed may take, in bits per second: three voices at once, one frame a packet.
-const FEED_BPS: u64 = 300_000;
+pub(crate) const FEED_BPS: u64 = 300_000;
 /// Feeds that a node gives at most.
 const FEEDS_MAX: u64 = 250;
 

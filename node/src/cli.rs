@@ -76,6 +76,8 @@ pub enum Command {
     Devices(DevicesArgs),
     /// Say who said what in a recording, and whether anything of it was cut or altered.
     Verify(VerifyArgs),
+    /// Look at what rooms need on this machine: data folder, clock, ports, UDP, uplink, devices. Each line is ok or says what to do.
+    Doctor(DoctorArgs),
     /// Look at who you are.
     #[command(subcommand)]
     Identity(IdentityCommand),
@@ -303,6 +305,17 @@ pub struct DevicesArgs {
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "default", conflicts_with = "json")]
     pub test_microphone: Option<String>,
     /// Print one line of JSON for each device.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Address that is to be listened on, as for `host`; may be given several times. Without it: any free ports.
+    #[arg(long, value_name = "MULTIADDR")]
+    pub listen: Vec<String>,
+    /// Print each check as one line of JSON.
     #[arg(long)]
     pub json: bool,
 }

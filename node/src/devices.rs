@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use treehouse_audio::{
     Direction,
-    device::{DeviceInfo, check_microphone, list, play_test_tone, sound_system},
+    device::{DeviceInfo, MicrophoneCheck, check_microphone, list, play_test_tone, sound_system},
 };
 
 use crate::{cli::DevicesArgs, failure::Failure};
@@ -97,16 +97,21 @@ fn test_speakers(id: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is wrong with a microphone that opens, and what to do.
+pub fn fault(heard: &MicrophoneCheck) -> Option<&'static str> {
+    if heard.peak < PEAK_MIN {
+        Some("it hears nothing: switch it on, or take it off mute in the system's settings")
+    } else if heard.peak >= PEAK_MAX {
+        Some("it is turned up too far: turn it down in the system's settings")
+    } else {
+        None
+    }
+}
+
 fn test_microphone(id: &str) -> Result<(), Failure> {
     let heard = check_microphone(chosen(id), LISTEN).map_err(failed)?;
     let (name, level) = (&heard.name, heard.level.minus_dbov());
-    let verdict = if heard.peak < PEAK_MIN {
-        "it hears nothing: switch it on, or take it off mute in the system's settings"
-    } else if heard.peak >= PEAK_MAX {
-        "it is turned up too far: turn it down in the system's settings"
-    } else {
-        "it works"
-    };
+    let verdict = fault(&heard).unwrap_or("it works");
     say!("{name} at {} Hz: {level} dB below the loudest, {verdict}", heard.rate_hz);
     Ok(())
 }

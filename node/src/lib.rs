@@ -5,7 +5,7 @@
 //! * [`host`], [`join`], [`boost`]: how a room is opened, entered and relayed; [`session`]: one node in it, from its start to its end.
 //! * [`events`]: what a node tells a program; [`view`], [`terminal`]: what it shows to a person.
 //! * [`invite`]: how invites are made, narrowed, revoked and listed; [`mod@inspect`]: what one says; [`qr`]: how it looks.
-//! * [`devices`]: which microphones and speakers there are; [`mod@sound`]: what a running node sends and hears.
+//! * [`doctor`]: what rooms need, checked; [`devices`]: which microphones and speakers there are; [`mod@sound`]: what a running node sends and hears.
 //! * [`store`]: what is kept beside the identity; [`control`]: how a command talks to a running node; [`private`]: secret files.
 //! * [`record`]: recordings, their proofs, and whether they are genuine.
 //! * [`demo`]: a whole room of real processes on one machine, checked frame by frame.
@@ -22,6 +22,7 @@ pub mod clock;
 pub mod control;
 pub mod demo;
 pub mod devices;
+pub mod doctor;
 pub mod duration;
 pub mod events;
 pub mod failure;
@@ -91,6 +92,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Invite(InviteCommand::Revoke(args)) => invite::revoke(&args),
         Command::Invite(InviteCommand::List(args)) => invite::list(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Doctor(args) => block_on(doctor::run(&args)),
         Command::Room(command) => moderate::run(&command),
         Command::Verify(args) => record::run(&args),
         Command::Sound(command) => sound::run(command),

@@ -39,7 +39,7 @@ use self::{callback::Health, find::System};
 pub use self::{
     far_end::FarEnd,
     find::{DeviceInfo, list, sound_system},
-    probe::{MicrophoneCheck, check_microphone, play_test_tone},
+    probe::{MicrophoneCheck, check_microphone, check_speakers, play_test_tone},
 };
 
 /// A second of sound at the highest usual rate, half of it in stereo; a ring that is full drops what comes.

@@ -22,6 +22,18 @@ const AHEAD: Duration = Duration::from_millis(100);
 /// # Errors
 /// [`DeviceError`] where the device does not open, or takes no sound once it is open.
 pub fn play_test_tone(name: Option<String>, duration: Duration) -> Result<String, DeviceError> {
+    play(name, duration, true)
+}
+
+/// As [`play_test_tone`], but silence.
+///
+/// # Errors
+/// As there.
+pub fn check_speakers(name: Option<String>, duration: Duration) -> Result<String, DeviceError> {
+    play(name, duration, false)
+}
+
+fn play(name: Option<String>, duration: Duration, is_heard: bool) -> Result<String, DeviceError> {
     let failed = |why: String| DeviceError::Failed { direction: Direction::Playback, why };
     let (device, connected) = Device::<Producer<f32>>::start(Wanted::speakers(name, FarEnd::default()))?;
     let Connected { mut ring, rate_hz, name, health, .. } = connected;
@@ -33,7 +45,9 @@ pub fn play_test_tone(name: Option<String>, duration: Duration) -> Result<String
     let end = Instant::now() + duration;
     while Instant::now() < end {
         while RING_SAMPLES - ring.slots() < ahead {
-            tone.next_frame(&mut pcm);
+            if is_heard {
+                tone.next_frame(&mut pcm);
+            }
             converted.clear();
             resampler.push(&pcm, &mut converted);
             for sample in &converted {
