@@ -71,7 +71,7 @@ pub struct SpeakersCallback {
     pub device_channels: usize,
     /// Where samples come from, a left and a right one in turn; when it is empty the sound fades to silence.
     pub ring: Consumer<f32>,
-    /// Gets a copy of all that is played, mixed down, silence too; what does not fit is dropped.
+    /// Gets a copy of all that is played, a left and a right sample in turn, silence too; what does not fit is dropped.
     pub far_end: Producer<f32>,
     /// The samples played last.
     pub last: [f32; 2],
@@ -93,7 +93,11 @@ impl SpeakersCallback {
                 self.last.map(|sample| sample * DECAY)
             });
             spread(self.last, frame);
-            let _ = self.far_end.push(middle(self.last));
+            // Both of a pair or none, or left and right would change places.
+            if self.far_end.slots() >= 2 {
+                let _ = self.far_end.push(self.last[0]);
+                let _ = self.far_end.push(self.last[1]);
+            }
         }
         self.health.missed.fetch_add(missed, Ordering::Relaxed);
         self.health.samples.fetch_add((data.len() / device_channels) as u64, Ordering::Relaxed);

@@ -15,15 +15,16 @@ use treehouse_wire::units::SAMPLE_RATE_HZ;
 
 use crate::{process::BLOCK, resample::Resampler};
 
-/// Half a second at the highest usual rate: more than a capture thread ever sleeps. When it is full, what comes is dropped.
-pub(super) const FAR_END_SAMPLES: usize = 48_000;
+/// Half a second of left and right at the highest usual rate: more than a capture thread ever sleeps. When it is full, what comes is
+/// dropped.
+pub(super) const FAR_END_SAMPLES: usize = 96_000;
 
 /// Connects speakers with the microphone that hears them. Give the same one to playback and to capture; who opens first does
 /// not matter. One microphone at a time gets the sound.
 #[derive(Clone, Default)]
 pub struct FarEnd(Arc<Mutex<Option<Tap>>>);
 
-/// The end of one opened device's ring.
+/// The end of one opened device's ring, which holds a left and a right sample in turn.
 struct Tap {
     ring: Consumer<f32>,
     rate_hz: u32,
@@ -31,7 +32,8 @@ struct Tap {
 
 impl Tap {
     fn skip(&mut self) {
-        let stale = self.ring.slots();
+        // The callback may be between the two samples of a pair.
+        let stale = self.ring.slots() / 2 * 2;
         if let Ok(chunk) = self.ring.read_chunk(stale) {
             chunk.commit_all();
         }
@@ -63,17 +65,18 @@ impl fmt::Debug for FarEnd {
     }
 }
 
-/// The capture thread's view: blocks of 10 ms at 48 kHz.
+/// The capture thread's view: blocks of 10 ms at 48 kHz, left and right.
 pub(crate) struct FarEndReader {
     shared: FarEnd,
-    connected: Option<(Tap, Resampler)>,
+    connected: Option<(Tap, [Resampler; 2])>,
     raw: Vec<f32>,
-    pending: Vec<f32>,
+    side: Vec<f32>,
+    pending: [Vec<f32>; 2],
 }
 
 impl FarEndReader {
     pub(crate) fn new(shared: FarEnd) -> Self {
-        FarEndReader { shared, connected: None, raw: Vec::new(), pending: Vec::new() }
+        FarEndReader { shared, connected: None, raw: Vec::new(), side: Vec::new(), pending: Default::default() }
     }
 
     /// Whether speakers are open.
@@ -82,8 +85,9 @@ impl FarEndReader {
         if let Some(mut tap) = fresh {
             // What was played before anybody listened is in nobody's way.
             tap.skip();
-            self.pending.clear();
-            self.connected = Resampler::new(tap.rate_hz, SAMPLE_RATE_HZ).ok().map(|resampler| (tap, resampler));
+            self.pending.iter_mut().for_each(Vec::clear);
+            let resampler = || Resampler::new(tap.rate_hz, SAMPLE_RATE_HZ).ok();
+            self.connected = resampler().zip(resampler()).map(|(left, right)| (tap, [left, right]));
         }
         let over = self.connected.as_ref().is_some_and(|(tap, _)| tap.ring.is_abandoned() && tap.ring.is_empty());
         if over {
@@ -97,21 +101,28 @@ impl FarEndReader {
         if let Some((tap, _)) = &mut self.connected {
             tap.skip();
         }
-        self.pending.clear();
+        self.pending.iter_mut().for_each(Vec::clear);
     }
 
     /// Hands over all whole blocks that have been played since this was last called.
-    pub(crate) fn blocks(&mut self, mut each: impl FnMut(&[f32; BLOCK])) {
-        let Some((tap, resampler)) = &mut self.connected else { return };
+    pub(crate) fn blocks(&mut self, mut each: impl FnMut(&[[f32; BLOCK]; 2])) {
+        let Some((tap, resamplers)) = &mut self.connected else { return };
         self.raw.clear();
-        if let Ok(chunk) = tap.ring.read_chunk(tap.ring.slots()) {
+        if let Ok(chunk) = tap.ring.read_chunk(tap.ring.slots() / 2 * 2) {
             self.raw.extend(chunk);
         }
-        resampler.push(&self.raw, &mut self.pending);
-        let (blocks, _) = self.pending.as_chunks::<BLOCK>();
-        let used = blocks.len() * BLOCK;
-        blocks.iter().for_each(&mut each);
-        self.pending.drain(..used);
+        for (at, (resampler, pending)) in resamplers.iter_mut().zip(&mut self.pending).enumerate() {
+            self.side.clear();
+            self.side.extend(self.raw.iter().skip(at).step_by(2));
+            resampler.push(&self.side, pending);
+        }
+        let [left, right] = &mut self.pending;
+        let (lefts, _) = left.as_chunks::<BLOCK>();
+        let (rights, _) = right.as_chunks::<BLOCK>();
+        let used = lefts.len().min(rights.len()) * BLOCK;
+        lefts.iter().zip(rights).for_each(|(left, right)| each(&[*left, *right]));
+        left.drain(..used);
+        right.drain(..used);
     }
 }
 
@@ -130,12 +141,20 @@ mod tests {
 
     use super::*;
 
+    /// The left of what is there; the right is half of it.
     fn blocks(reader: &mut FarEndReader) -> Vec<[f32; BLOCK]> {
         let mut all = Vec::new();
         if reader.is_connected() {
-            reader.blocks(|block| all.push(*block));
+            reader.blocks(|[left, right]| {
+                assert!(left.iter().zip(right).all(|(left, right)| (left / 2.0 - right).abs() < 1e-6));
+                all.push(*left);
+            });
         }
         all
+    }
+
+    fn pairs(left: f32, count: usize) -> Vec<f32> {
+        [left, left / 2.0].repeat(count)
     }
 
     #[test]
@@ -144,12 +163,12 @@ mod tests {
         let mut reader = FarEndReader::new(far_end.clone());
         assert!(!reader.is_connected());
         let (mut played, ring) = RingBuffer::new(FAR_END_SAMPLES);
-        let _ = played.push_partial_slice(&[0.9; 700]);
+        let _ = played.push_partial_slice(&pairs(0.9, 700));
         far_end.connect(ring, 48_000);
         assert!(blocks(&mut reader).is_empty(), "that was before");
-        let _ = played.push_partial_slice(&[0.5; 1_000]);
+        let _ = played.push_partial_slice(&pairs(0.5, 1_000));
         assert_eq!(blocks(&mut reader), [[0.5; BLOCK]; 2]);
-        let _ = played.push_partial_slice(&[0.5; 440]);
+        let _ = played.push_partial_slice(&pairs(0.5, 440));
         assert_eq!(blocks(&mut reader), [[0.5; BLOCK]; 1]);
     }
 
@@ -165,7 +184,7 @@ mod tests {
         let (mut played, ring) = RingBuffer::new(FAR_END_SAMPLES);
         far_end.connect(ring, 96_000);
         assert!(reader.is_connected());
-        let _ = played.push_partial_slice(&[0.5; 96_00]);
+        let _ = played.push_partial_slice(&pairs(0.5, 96_00));
         assert!((8..=10).contains(&blocks(&mut reader).len()), "twice the rate, half the blocks");
     }
 
@@ -176,9 +195,9 @@ mod tests {
         far_end.connect(ring, 48_000);
         let mut reader = FarEndReader::new(far_end);
         assert!(reader.is_connected());
-        let _ = played.push_partial_slice(&[0.9; FAR_END_SAMPLES]);
+        let _ = played.push_partial_slice(&pairs(0.9, FAR_END_SAMPLES / 2));
         reader.skip();
-        let _ = played.push_partial_slice(&[0.1; BLOCK]);
+        let _ = played.push_partial_slice(&pairs(0.1, BLOCK));
         assert_eq!(blocks(&mut reader), [[0.1; BLOCK]]);
     }
 
@@ -192,7 +211,7 @@ mod tests {
         drop(first);
         let mut second = FarEndReader::new(far_end.clone());
         assert!(second.is_connected());
-        let _ = played.push_partial_slice(&[0.1; BLOCK]);
+        let _ = played.push_partial_slice(&pairs(0.1, BLOCK));
         assert_eq!(blocks(&mut second).len(), 1);
     }
 }

@@ -25,7 +25,8 @@ const LATE_MAX: u32 = 2;
 pub(super) struct Echo {
     linear: LinearCanceller,
     suppressor: ResidualSuppressor,
-    waiting: VecDeque<[f32; BLOCK]>,
+    /// Left and right.
+    waiting: VecDeque<[[f32; BLOCK]; 2]>,
     /// Blocks that silence took the place of, still to come.
     owed: usize,
     /// The shortest that the queue was since it was looked at, how many came too late since, and how long ago that was.
@@ -47,8 +48,8 @@ impl Echo {
         }
     }
 
-    /// Takes 10 ms that are played.
-    pub(super) fn far_end(&mut self, block: &[f32; BLOCK]) {
+    /// Takes 10 ms that are played, left and right.
+    pub(super) fn far_end(&mut self, pair: &[[f32; BLOCK]; 2]) {
         if self.owed > 0 {
             self.owed -= 1;
             return;
@@ -56,7 +57,7 @@ impl Echo {
         if self.waiting.len() >= WAITING_MAX {
             self.waiting.pop_front();
         }
-        self.waiting.push_back(*block);
+        self.waiting.push_back(*pair);
     }
 
     /// Takes the echo out of 10 ms; returns whether there was nothing but an echo in it.
@@ -64,7 +65,7 @@ impl Echo {
         let played = self.waiting.pop_front().unwrap_or_else(|| {
             self.owed += 1;
             self.late += 1;
-            [0.0; BLOCK]
+            [[0.0; BLOCK]; 2]
         });
         self.keep_short();
         let echo = self.linear.process(&played, block);
@@ -94,10 +95,10 @@ mod tests {
     fn what_was_played_waits_no_longer_than_it_must() {
         let mut echo = Echo::new();
         for _ in 0..30 {
-            echo.far_end(&[0.0; BLOCK]);
+            echo.far_end(&[[0.0; BLOCK]; 2]);
         }
         for _ in 0..2 * LOOK_BLOCKS {
-            echo.far_end(&[0.0; BLOCK]);
+            echo.far_end(&[[0.0; BLOCK]; 2]);
             echo.near_end(&mut [0.0; BLOCK]);
         }
         assert_eq!(echo.waiting.len(), CUSHION);
@@ -106,7 +107,7 @@ mod tests {
     #[test]
     fn what_nobody_takes_is_bounded() {
         let mut echo = Echo::new();
-        (0..1_000).for_each(|_| echo.far_end(&[0.0; BLOCK]));
+        (0..1_000).for_each(|_| echo.far_end(&[[0.0; BLOCK]; 2]));
         assert_eq!(echo.waiting.len(), WAITING_MAX);
     }
 
@@ -115,7 +116,7 @@ mod tests {
         let mut echo = Echo::new();
         echo.near_end(&mut [0.0; BLOCK]);
         assert_eq!((echo.owed, echo.waiting.len()), (1, 0));
-        (0..2).for_each(|_| echo.far_end(&[0.5; BLOCK]));
+        (0..2).for_each(|_| echo.far_end(&[[0.5; BLOCK]; 2]));
         assert_eq!((echo.owed, echo.waiting.len()), (0, 1), "the late one is gone");
     }
 
@@ -126,7 +127,7 @@ mod tests {
             echo.near_end(&mut [0.0; BLOCK]);
         }
         assert_eq!(echo.owed, 0);
-        (0..3).for_each(|_| echo.far_end(&[0.5; BLOCK]));
+        (0..3).for_each(|_| echo.far_end(&[[0.5; BLOCK]; 2]));
         assert_eq!(echo.waiting.len(), 3);
     }
 }

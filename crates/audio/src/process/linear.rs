@@ -6,6 +6,10 @@
 //! talks, and it holds still. So it needs no detector of double talk. It holds sound back not at all, since it works by
 //! overlap-save, and it takes nothing from the near voice, since it only ever subtracts. What it cannot know (a path that
 //! changes, a loudspeaker that distorts, an echo later than [`LENGTH_MS`]) is left to the suppressor behind it.
+//!
+//! Two loudspeakers have a path each. They are learnt as one for what both play and one for what they play differently: mostly that is
+//! nothing, and then the second costs nothing and has nothing to forget. Where it is something, a single path would be another one for
+//! each voice with a place of its own, and be learnt anew whenever somebody else speaks.
 
 use std::sync::Arc;
 
@@ -39,13 +43,8 @@ pub(super) struct LinearCanceller {
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
     scratch: Spectrum,
-    /// Of what was played, the newest first at `newest`.
-    played: Vec<Spectrum>,
-    newest: usize,
-    last_played: [f32; BLOCK],
-    path: Vec<Spectrum>,
-    /// Variance of what is not known of each bin of the path.
-    unknown: Vec<Vec<f32>>,
+    /// Of what both loudspeakers play, and of how they differ.
+    references: [Reference; 2],
     /// Power of what is no echo, in each bin.
     other: Vec<f32>,
     time: Vec<f32>,
@@ -57,32 +56,102 @@ pub(super) struct LinearCanceller {
     weight: f32,
 }
 
+/// A signal that is played, and its path to the microphone.
+struct Reference {
+    /// Spectra of what was played, the newest first at `newest`.
+    played: Vec<Spectrum>,
+    newest: usize,
+    last_played: [f32; BLOCK],
+    /// Blocks for which something of it is still among `played`.
+    sounds: usize,
+    path: Vec<Spectrum>,
+    /// Variance of what is not known of each bin of the path.
+    unknown: Vec<Vec<f32>>,
+}
+
+impl Reference {
+    fn new() -> Self {
+        let zeros = || vec![Complex32::default(); BINS];
+        Reference {
+            played: (0..PARTITIONS).map(|_| zeros()).collect(),
+            newest: 0,
+            last_played: [0.0; BLOCK],
+            sounds: 0,
+            path: (0..PARTITIONS).map(|_| zeros()).collect(),
+            unknown: vec![vec![UNKNOWN; BINS]; PARTITIONS],
+        }
+    }
+
+    /// Takes in the newest block; `time` and `scratch` are room to work in.
+    fn push(
+        &mut self,
+        block: &[f32; BLOCK],
+        fft: &dyn RealToComplex<f32>,
+        time: &mut [f32],
+        scratch: &mut [Complex32],
+    ) {
+        let silent = block.iter().all(|sample| *sample == 0.0);
+        // One more than there are partitions, since a block is half of two spectra.
+        self.sounds = if silent { self.sounds.saturating_sub(1) } else { PARTITIONS + 1 };
+        if self.sounds == 0 {
+            self.last_played = *block;
+            return;
+        }
+        self.newest = (self.newest + PARTITIONS - 1) % PARTITIONS;
+        let (first, second) = time.split_at_mut(BLOCK);
+        first.copy_from_slice(&self.last_played);
+        second.copy_from_slice(block);
+        self.last_played = *block;
+        if let Some(newest) = self.played.get_mut(self.newest) {
+            transform(fft, time, newest, scratch);
+        }
+    }
+
+    /// What was played so long ago as each partition of the path is late.
+    fn late(&self) -> impl Iterator<Item = &Spectrum> {
+        self.played.iter().cycle().skip(self.newest).take(PARTITIONS)
+    }
+
+    /// Adds the echo as the path says.
+    fn predict(&self, sum: &mut [Complex32]) {
+        for (played, path) in self.late().zip(&self.path) {
+            for ((sum, played), path) in sum.iter_mut().zip(played).zip(path) {
+                *sum += played * path;
+            }
+        }
+    }
+
+    /// Adds the power that is not known of the echo.
+    fn uncertainty(&self, total: &mut [f32]) {
+        for (played, unknown) in self.late().zip(&self.unknown) {
+            for ((total, played), unknown) in total.iter_mut().zip(played).zip(unknown) {
+                *total += 0.5 * played.norm_sqr() * unknown;
+            }
+        }
+    }
+}
+
 impl LinearCanceller {
     pub(super) fn new() -> Self {
         let mut planner = RealFftPlanner::new();
         let (forward, inverse) = (planner.plan_fft_forward(FFT), planner.plan_fft_inverse(FFT));
-        let zeros = || vec![Complex32::default(); BINS];
         let scratch = vec![Complex32::default(); forward.get_scratch_len().max(inverse.get_scratch_len())];
         LinearCanceller {
             forward,
             inverse,
             scratch,
-            played: (0..PARTITIONS).map(|_| zeros()).collect(),
-            newest: 0,
-            last_played: [0.0; BLOCK],
-            path: (0..PARTITIONS).map(|_| zeros()).collect(),
-            unknown: vec![vec![UNKNOWN; BINS]; PARTITIONS],
+            references: [Reference::new(), Reference::new()],
             other: vec![0.0; BINS],
             time: vec![0.0; FFT],
-            spectrum: zeros(),
+            spectrum: vec![Complex32::default(); BINS],
             near: 0.0,
             left: 0.0,
             weight: 0.0,
         }
     }
 
-    /// Takes the echo of what has been played up to and with `far` out of `near`; returns the echo.
-    pub(super) fn process(&mut self, far: &[f32; BLOCK], near: &mut [f32; BLOCK]) -> [f32; BLOCK] {
+    /// Takes the echo of what has been played up to and with `far`, left and right, out of `near`; returns the echo.
+    pub(super) fn process(&mut self, far: &[[f32; BLOCK]; 2], near: &mut [f32; BLOCK]) -> [f32; BLOCK] {
         self.push_played(far);
         self.predict();
         // Of a circular convolution the second half is the linear one.
@@ -116,40 +185,30 @@ impl LinearCanceller {
         self.left < ONLY_ECHO * self.near
     }
 
-    fn push_played(&mut self, far: &[f32; BLOCK]) {
-        self.newest = (self.newest + PARTITIONS - 1) % PARTITIONS;
-        let (first, second) = self.time.split_at_mut(BLOCK);
-        first.copy_from_slice(&self.last_played);
-        second.copy_from_slice(far);
-        self.last_played = *far;
-        if let Some(newest) = self.played.get_mut(self.newest) {
-            transform(&*self.forward, &mut self.time, newest, &mut self.scratch);
+    fn push_played(&mut self, [left, right]: &[[f32; BLOCK]; 2]) {
+        let (mut both, mut differ) = (*left, *left);
+        for ((both, differ), right) in both.iter_mut().zip(&mut differ).zip(right) {
+            (*both, *differ) = ((*both + right) / 2.0, (*differ - right) / 2.0);
+        }
+        for (reference, block) in self.references.iter_mut().zip([&both, &differ]) {
+            reference.push(block, &*self.forward, &mut self.time, &mut self.scratch);
         }
     }
 
-    /// What was played so long ago as each partition of the path is late.
-    fn played(played: &[Spectrum], newest: usize) -> impl Iterator<Item = &Spectrum> {
-        played.iter().cycle().skip(newest).take(PARTITIONS)
-    }
-
-    /// Fills `time` with the echo as the path says.
+    /// Fills `time` with the echo as the paths say.
     fn predict(&mut self) {
         self.spectrum.fill(Complex32::default());
-        for (played, path) in Self::played(&self.played, self.newest).zip(&self.path) {
-            for ((sum, played), path) in self.spectrum.iter_mut().zip(played).zip(path) {
-                *sum += played * path;
-            }
+        for reference in self.references.iter().filter(|reference| reference.sounds > 0) {
+            reference.predict(&mut self.spectrum);
         }
         back(&*self.inverse, &mut self.spectrum, &mut self.time, &mut self.scratch);
     }
 
-    /// Moves the path towards what `spectrum`, the remainder, says that it lacked.
+    /// Moves the paths towards what `spectrum`, the remainder, says that they lacked.
     fn learn(&mut self) {
         let mut total = vec![0.0_f32; BINS];
-        for (played, unknown) in Self::played(&self.played, self.newest).zip(&self.unknown) {
-            for ((total, played), unknown) in total.iter_mut().zip(played).zip(unknown) {
-                *total += 0.5 * played.norm_sqr() * unknown;
-            }
+        for reference in self.references.iter().filter(|reference| reference.sounds > 0) {
+            reference.uncertainty(&mut total);
         }
         for ((total, other), left) in total.iter_mut().zip(&mut self.other).zip(&self.spectrum) {
             // What is left is what is not known of the echo, and what is no echo.
@@ -158,27 +217,35 @@ impl LinearCanceller {
             *total += *other + NOTHING;
         }
         let mut step = vec![Complex32::default(); BINS];
-        let late = Self::played(&self.played, self.newest);
-        for ((played, path), unknown) in late.zip(&mut self.path).zip(&mut self.unknown) {
-            for bin in 0..BINS {
-                let (Some(played), Some(path), Some(unknown)) = (played.get(bin), path.get(bin), unknown.get_mut(bin))
-                else {
-                    continue;
-                };
-                let gain = *unknown / total.get(bin).copied().unwrap_or(1.0);
-                let remainder = self.spectrum.get(bin).copied().unwrap_or_default();
-                if let Some(step) = step.get_mut(bin) {
-                    *step = played.conj() * remainder * gain;
-                }
-                let known = (1.0 - 0.5 * gain * played.norm_sqr()).max(0.0);
-                *unknown = SAME * SAME * known * *unknown + (1.0 - SAME * SAME) * path.norm_sqr();
+        for reference in self.references.iter_mut().filter(|reference| reference.sounds > 0) {
+            let Reference { played, newest, path, unknown, .. } = reference;
+            let late = played.iter().cycle().skip(*newest).take(PARTITIONS);
+            for ((played, path), unknown) in late.zip(path).zip(unknown) {
+                steps(played, &self.spectrum, &total, (path.as_slice(), unknown.as_mut_slice()), &mut step);
+                // A filter of ten milliseconds has no second half.
+                back(&*self.inverse, &mut step, &mut self.time, &mut self.scratch);
+                self.time.iter_mut().skip(BLOCK).for_each(|sample| *sample = 0.0);
+                transform(&*self.forward, &mut self.time, &mut step, &mut self.scratch);
+                path.iter_mut().zip(&step).for_each(|(path, step)| *path += step);
             }
-            // A filter of ten milliseconds has no second half.
-            back(&*self.inverse, &mut step, &mut self.time, &mut self.scratch);
-            self.time.iter_mut().skip(BLOCK).for_each(|sample| *sample = 0.0);
-            transform(&*self.forward, &mut self.time, &mut step, &mut self.scratch);
-            path.iter_mut().zip(&step).for_each(|(path, step)| *path += step);
         }
+    }
+}
+
+/// By how much each bin of one partition's path is to move, and what is not known of it then.
+fn steps(
+    played: &[Complex32],
+    remainder: &[Complex32],
+    total: &[f32],
+    (path, unknown): (&[Complex32], &mut [f32]),
+    step: &mut [Complex32],
+) {
+    let known = played.iter().zip(remainder).zip(total).zip(path);
+    for ((((played, remainder), total), path), (unknown, step)) in known.zip(unknown.iter_mut().zip(step)) {
+        let gain = *unknown / total;
+        *step = played.conj() * remainder * gain;
+        let learnt = (1.0 - 0.5 * gain * played.norm_sqr()).max(0.0);
+        *unknown = SAME * SAME * learnt * *unknown + (1.0 - SAME * SAME) * path.norm_sqr();
     }
 }
 
@@ -223,7 +290,7 @@ mod tests {
             let echo: [f32; BLOCK] = std::array::from_fn(|i| 0.5 * played[at * BLOCK + i]);
             let voice: [f32; BLOCK] = std::array::from_fn(|_| near(at, &mut state));
             let mut block: [f32; BLOCK] = std::array::from_fn(|i| echo[i] + voice[i]);
-            canceller.process(&far, &mut block);
+            canceller.process(&[far; 2], &mut block);
             let rest: [f32; BLOCK] = std::array::from_fn(|i| block[i] - voice[i]);
             left.push(10.0 * (power(&rest) / power(&echo).max(1e-9)).log10());
         }
@@ -252,8 +319,48 @@ mod tests {
             let far: [f32; BLOCK] = std::array::from_fn(|_| 0.1 * noise(&mut state));
             let voice: [f32; BLOCK] = std::array::from_fn(|_| 0.1 * noise(&mut state));
             let mut block = voice;
-            canceller.process(&far, &mut block);
+            canceller.process(&[far; 2], &mut block);
             assert!(power(&block) < 1.3 * power(&voice), "{} of {}", power(&block), power(&voice));
         }
+    }
+
+    /// Two voices by turns, each louder on its own side; what is left of their echo in each block, in dB.
+    fn left_of_two_db(blocks: usize, turn: usize) -> Vec<f32> {
+        let (mut canceller, mut state) = (LinearCanceller::new(), 1);
+        let mut played = [vec![0.0; 900], vec![0.0; 900]];
+        let mut left = Vec::new();
+        for at in 0..blocks {
+            let gains = if (at / turn).is_multiple_of(2) { [1.0, 0.3] } else { [0.3, 1.0] };
+            let voice: [f32; BLOCK] = std::array::from_fn(|_| 0.1 * noise(&mut state));
+            let far = gains.map(|gain| voice.map(|sample| gain * sample));
+            played.iter_mut().zip(far).for_each(|(played, far)| played.extend(far));
+            // The microphone is nearer to the left.
+            let echo: [f32; BLOCK] =
+                std::array::from_fn(|i| 0.5 * played[0][at * BLOCK + i + 200] - 0.3 * played[1][at * BLOCK + i]);
+            let mut block = echo;
+            canceller.process(&far, &mut block);
+            left.push(10.0 * (power(&block) / power(&echo).max(1e-9)).log10());
+        }
+        left
+    }
+
+    #[test]
+    fn voices_at_different_places_are_learnt_once_and_not_at_each_turn() {
+        let left = left_of_two_db(1_000, 50);
+        // The first blocks of turns, when each voice has had its share.
+        let starts: Vec<f32> = (600..1_000).step_by(50).flat_map(|at| left[at..at + 10].to_vec()).collect();
+        let mean = starts.iter().sum::<f32>() / starts.len() as f32;
+        assert!(mean < -20.0, "{mean} dB");
+    }
+
+    #[test]
+    fn what_both_loudspeakers_play_alike_needs_one_path() {
+        let mut canceller = LinearCanceller::new();
+        let mut state = 1;
+        for _ in 0..10 {
+            let far: [f32; BLOCK] = std::array::from_fn(|_| 0.1 * noise(&mut state));
+            canceller.process(&[far; 2], &mut [0.0; BLOCK]);
+        }
+        assert_eq!(canceller.references.each_ref().map(|reference| reference.sounds > 0), [true, false]);
     }
 }

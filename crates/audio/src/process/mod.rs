@@ -132,11 +132,11 @@ impl Processor {
         echo + noise
     }
 
-    /// Takes 10 ms that the speakers play, before the microphone can have heard it: as many blocks as [`Self::near_end`] takes,
+    /// Takes 10 ms that the speakers play, left and right, before the microphone can have heard it: as many blocks as [`Self::near_end`] takes,
     /// in the long run.
-    pub fn far_end(&mut self, block: &[f32; BLOCK]) {
+    pub fn far_end(&mut self, pair: &[[f32; BLOCK]; 2]) {
         if let Some(echo) = &mut self.echo {
-            echo.far_end(&block.map(sane));
+            echo.far_end(&pair.map(|block| block.map(sane)));
         }
     }
 
