@@ -298,6 +298,9 @@ pub struct BansArgs {
 /// Flags of `devices`.
 #[derive(Debug, Args)]
 pub struct DevicesArgs {
+    /// Play a tone from the default speakers, then listen to the default microphone.
+    #[arg(long, conflicts_with_all = ["test_speakers", "test_microphone", "json"])]
+    pub test: bool,
     /// Play a tone for three seconds, from the speakers with this id or the default.
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "default", conflicts_with_all = ["test_microphone", "json"])]
     pub test_speakers: Option<String>,
@@ -664,6 +667,7 @@ mod tests {
             "treehouse devices --test-speakers --test-microphone",
             "treehouse room record maybe",
             "treehouse verify",
+            "treehouse devices --test --json",
             "treehouse host --music=64",
             "treehouse sing",
         ] {

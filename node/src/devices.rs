@@ -1,15 +1,21 @@
 //! `treehouse devices`: which microphones and speakers there are, and whether they work.
 
-use std::time::Duration;
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
 
 use serde::Serialize;
 use treehouse_audio::{
     Direction,
     device::{DeviceInfo, MicrophoneCheck, check_microphone, list, play_test_tone, sound_system},
 };
+use treehouse_wire::Level;
 
 use crate::{cli::DevicesArgs, failure::Failure};
 
+/// The word for the system's default.
+const DEFAULT: &str = "default";
 /// How long the test tone sounds.
 const TONE: Duration = Duration::from_secs(3);
 /// How long a microphone is listened to.
@@ -36,6 +42,10 @@ struct Row<'a> {
 /// # Errors
 /// [`Failure::Failed`], one sentence that says what to do.
 pub fn run(args: &DevicesArgs) -> Result<(), Failure> {
+    if args.test {
+        test_speakers(DEFAULT)?;
+        return test_microphone(DEFAULT);
+    }
     if let Some(speakers) = &args.test_speakers {
         return test_speakers(speakers);
     }
@@ -86,9 +96,17 @@ fn lines(devices: &[DeviceInfo]) -> Vec<String> {
     lines
 }
 
+/// How loud it is, from -60 dB to the loudest, in one line of a fixed length.
+fn bar(level: Level, peak: f32) -> String {
+    const CELLS: usize = 30;
+    let full = CELLS.saturating_sub(usize::from(level.minus_dbov()) / 2);
+    let warning = if peak >= PEAK_MAX { "too loud" } else { "        " };
+    format!("[{}{}] -{:3} dB {warning}", "#".repeat(full), " ".repeat(CELLS - full), level.minus_dbov())
+}
+
 /// None for the word that stands for the system's default.
 fn chosen(id: &str) -> Option<String> {
-    (id != "default").then(|| id.to_owned())
+    (id != DEFAULT).then(|| id.to_owned())
 }
 
 fn test_speakers(id: &str) -> Result<(), Failure> {
@@ -109,7 +127,18 @@ pub fn fault(heard: &MicrophoneCheck) -> Option<&'static str> {
 }
 
 fn test_microphone(id: &str) -> Result<(), Failure> {
-    let heard = check_microphone(chosen(id), LISTEN).map_err(failed)?;
+    // A bar that moves is for people; whoever reads a file or a pipe gets the last line alone.
+    let shown = io::stdout().is_terminal();
+    let show = |level: Level, peak| {
+        if shown {
+            print!("\r{}", bar(level, peak));
+            let _ = io::stdout().flush();
+        }
+    };
+    let heard = check_microphone(chosen(id), LISTEN, show).map_err(failed)?;
+    if shown {
+        println!();
+    }
     let (name, level) = (&heard.name, heard.level.minus_dbov());
     let verdict = fault(&heard).unwrap_or("it works");
     say!("{name} at {} Hz: {level} dB below the loudest, {verdict}", heard.rate_hz);
@@ -135,6 +164,14 @@ mod tests {
         assert!(lines.contains(&"  mic-1         A name, 48000 Hz, 2 channels".to_owned()), "{lines:?}");
         assert!(lines.contains(&"* microphone-2  A name, 48000 Hz, 2 channels".to_owned()), "{lines:?}");
         assert!(lines.contains(&"* spk  A name, 48000 Hz, 2 channels".to_owned()), "{lines:?}");
+    }
+
+    #[test]
+    fn the_meter_is_full_at_the_loudest_and_empty_in_silence() {
+        assert_eq!(bar(Level::SILENCE, 0.0).matches('#').count(), 0);
+        let loudest = bar(Level::from_minus_dbov(0), 1.0);
+        assert!(loudest.matches('#').count() == 30 && loudest.ends_with("too loud"), "{loudest}");
+        assert_eq!(bar(Level::from_minus_dbov(30), 0.1).matches('#').count(), 15);
     }
 
     #[test]

@@ -38,8 +38,8 @@ const UPLINK_BPS: u64 = 5_000_000;
 const FEEDS: u64 = 8;
 /// How long a datagram to oneself may take.
 const UDP_MAX: Duration = Duration::from_secs(1);
-/// How long a device is tried: sound servers may take a second until sound flows.
-const DEVICE_TRY: Duration = Duration::from_secs(2);
+/// How long a device is tried once sound flows.
+const DEVICE_TRY: Duration = Duration::from_secs(1);
 /// Documentation's own network (RFC 5737): a route to it is a route to everywhere. Nothing is sent there.
 const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
 
@@ -240,7 +240,7 @@ fn card_mbps() -> Option<u64> {
 
 fn microphone() -> Seen {
     some(Direction::Capture, "microphone")?;
-    let heard = check_microphone(None, DEVICE_TRY).map_err(wrong)?;
+    let heard = check_microphone(None, DEVICE_TRY, |_, _| {}).map_err(wrong)?;
     match devices::fault(&heard) {
         Some(fault) => Err(format!("{}: {fault}", heard.name)),
         None => {

@@ -58,8 +58,9 @@ use identity::Identity;
 /// How long tasks that are still under way may take once the work is done.
 const SHUTDOWN_MAX: Duration = Duration::from_millis(500);
 
-/// What is logged unless `RUST_LOG` says otherwise. Of a file that is no sound the program speaks itself, once.
-const LOGGED: &str = "warn,symphonia_core=off,symphonia_metadata=off";
+/// What is logged unless `RUST_LOG` says otherwise. Of a file that is no sound, and of a sound server that is gone, the program speaks itself,
+/// once.
+const LOGGED: &str = "warn,symphonia_core=off,symphonia_metadata=off,pulseaudio=off";
 
 /// Does what the command line asks for. What went wrong is one sentence on standard error.
 pub fn run(cli: Cli) -> ExitCode {

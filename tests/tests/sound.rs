@@ -14,13 +14,16 @@ use std::{
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use rustix::process::{Pid, Signal, kill_process};
 use treehouse_tests::{
-    program::Program,
+    program::{Finished, Program},
     speech::{missing, must_run, score, wav_of_raw, write_clips},
 };
 
 /// A step of a room on one machine takes far less.
 const LIMIT: Duration = Duration::from_secs(20);
+/// Rooms of tests never leave the machine.
+const LISTEN: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 /// Recorders start this long before there is something to record.
 const HEAD_START: Duration = Duration::from_secs(2);
 /// What is under way when the last word was said arrives within this.
@@ -41,6 +44,9 @@ fn main() {
     let trial = |name, test: fn() -> Result<(), Failed>| Trial::test(name, test).with_ignored_flag(lacking.is_some());
     let trials = vec![
         trial("speech_goes_from_microphone_to_speakers", speech_goes_from_microphone_to_speakers),
+        trial("devices_that_cannot_be_used_are_told_in_one_sentence", devices_that_cannot_be_used),
+        trial("a_device_that_vanishes_is_told_and_found_again", device_vanishes),
+        trial("the_doctor_finds_nothing_wrong_with_a_sound_server", doctor),
         trial("a_running_node_is_muted_and_talks_by_commands", a_running_node_is_muted_and_talks_by_commands),
     ];
     libtest_mimic::run(&arguments, trials).exit();
@@ -54,12 +60,18 @@ struct SoundServer {
 
 impl SoundServer {
     fn start(folder: &Path) -> Self {
+        let server = Self::start_with(folder, &["mic", "spk"]);
+        assert!(server.control(&["set-default-source", "mic.monitor"]) && server.control(&["set-default-sink", "spk"]));
+        server
+    }
+
+    fn start_with(folder: &Path, sinks: &[&str]) -> Self {
         let folder = folder.join("pulse");
         fs::create_dir(&folder).unwrap();
         fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
         let mut command = Command::new("pulseaudio");
         command.args(["-n", "--daemonize=no", "--exit-idle-time=-1", "-L", "module-native-protocol-unix"]);
-        for sink in ["mic", "spk"] {
+        for sink in sinks {
             command.args(["-L", &format!("module-null-sink sink_name={sink} rate=48000 channels=1")]);
         }
         let log = File::create(folder.join("log")).unwrap();
@@ -74,7 +86,6 @@ impl SoundServer {
             );
             thread::sleep(Duration::from_millis(100));
         }
-        assert!(server.control(&["set-default-source", "mic.monitor"]) && server.control(&["set-default-sink", "spk"]));
         server
     }
 
@@ -154,6 +165,111 @@ fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Runs a command that takes no longer than a few seconds.
+fn run(server: &SoundServer, folder: &Path, arguments: &[&str]) -> Finished {
+    server.node(folder, "user", arguments).finish(LIMIT)
+}
+
+fn devices_that_cannot_be_used() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let (bare, full) = (folder.join("bare"), folder.join("full"));
+    fs::create_dir_all(&bare)?;
+    fs::create_dir_all(&full)?;
+
+    // A server that runs and has no device.
+    let server = SoundServer::start_with(&bare, &[]);
+    let none = run(&server, folder, &["devices", "--test-microphone"]);
+    let wanted = "no microphone found; plug one in or start a sound server, or say none, tone or a file";
+    assert_eq!(none.sentence(1), wanted);
+    let none = run(&server, folder, &["devices", "--test-speakers"]);
+    assert!(none.sentence(1).starts_with("no speakers found; plug some in"), "{none:?}");
+    drop(server);
+
+    let server = SoundServer::start(&full);
+    let pid = Pid::from_child(&server.server);
+    let user = |arguments: &[&str]| run(&server, folder, arguments);
+
+    // One that hangs, whatever is asked of it.
+    kill_process(pid, Signal::STOP)?;
+    for arguments in [&["devices"][..], &["devices", "--test-microphone"], &["devices", "--test-speakers"]] {
+        let hung = user(arguments);
+        assert!(
+            hung.sentence(1).starts_with("the sound system does not answer; restart it"),
+            "{arguments:?}: {hung:?}"
+        );
+    }
+    kill_process(pid, Signal::CONT)?;
+
+    // A name that no device has, a microphone that is muted, and one that is all right.
+    let unknown = user(&["devices", "--test-microphone", "webcam"]);
+    assert_eq!(unknown.sentence(1), "no microphone named \"webcam\" found; the system has mic.monitor, spk.monitor");
+    let silent = user(&["devices", "--test-microphone"]);
+    assert!(silent.code == Some(0) && silent.out.contains("it hears nothing: switch it on"), "{silent:?}");
+
+    // No server any more.
+    kill_process(pid, Signal::KILL)?;
+    wait_until("it is gone", || !server.control(&["info"]));
+    let gone = user(&["devices", "--test-speakers"]);
+    assert!(gone.sentence(1).contains("start a sound server"), "{gone:?}");
+    Ok(())
+}
+
+fn device_vanishes() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let server = SoundServer::start(folder);
+    let arguments = ["host", "--say", "mic:mic.monitor", "--hear", "speakers:spk", "--listen", LISTEN, "--json"];
+    let mut host = server.node(folder, "host", &arguments);
+    host.wait_for("invite", LIMIT);
+    let mut open = 0;
+    while open < 2 {
+        let notice = host.wait_for("sound", LIMIT)["notice"].as_str().unwrap_or_default().to_owned();
+        open += u32::from(notice.ends_with(" Hz"));
+    }
+    assert!(server.control(&["unload-module", "module-null-sink"]));
+    let mut lost = Vec::new();
+    while lost.len() < 2 {
+        let notice = host.wait_for("sound", LIMIT)["notice"].as_str().unwrap_or_default().to_owned();
+        if notice.contains("lost (") {
+            assert!(notice.contains("opened again as soon as"), "{notice}");
+            lost.push(notice);
+        }
+    }
+    for sink in ["mic", "spk"] {
+        assert!(server.control(&[
+            "load-module",
+            "module-null-sink",
+            &format!("sink_name={sink}"),
+            "rate=48000",
+            "channels=1"
+        ]));
+    }
+    wait_until("the microphone is open again", || server.recording() == 1);
+    host.interrupt();
+    assert_eq!(host.finish(LIMIT).code, Some(0));
+    Ok(())
+}
+
+fn doctor() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let server = SoundServer::start(folder);
+    // A microphone in which nobody speaks at all counts as switched off.
+    let said = folder.join("said.wav");
+    let _ = write_clips(&said);
+    let finished = thread::scope(|scope| {
+        scope.spawn(|| server.play(&said));
+        thread::sleep(Duration::from_secs(2));
+        run(&server, folder, &["doctor", "--listen", LISTEN])
+    });
+    let lines: Vec<&str> = finished.out.lines().collect();
+    assert!(lines.len() == 7 && lines.iter().all(|line| line.starts_with("ok ")), "{finished:?}");
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    println!("{}", finished.out);
+    Ok(())
+}
+
 /// The commands of `treehouse sound` to a host whose microphone is real.
 fn a_running_node_is_muted_and_talks_by_commands() -> Result<(), Failed> {
     let folder = tempfile::tempdir()?;
@@ -161,8 +277,7 @@ fn a_running_node_is_muted_and_talks_by_commands() -> Result<(), Failed> {
     let said = folder.join("said.wav");
     let _ = write_clips(&said);
     let server = SoundServer::start(folder);
-    let listen = "/ip4/127.0.0.1/udp/0/quic-v1";
-    let arguments = ["host", "--say", "mic", "--talk", "push", "--hear", "none", "--listen", listen, "--json"];
+    let arguments = ["host", "--say", "mic", "--talk", "push", "--hear", "none", "--listen", LISTEN, "--json"];
     let mut host = server.node(folder, "host", &arguments);
     let invite = host.wait_for("invite", LIMIT)["invite"].as_str().unwrap_or_default().to_owned();
     let heard = folder.join("heard.wav").display().to_string();
@@ -212,9 +327,8 @@ fn speech_goes_from_microphone_to_speakers() -> Result<(), Failed> {
     let _ = write_clips(&said);
     let server = SoundServer::start(folder);
 
-    let listen = "/ip4/127.0.0.1/udp/0/quic-v1";
     let mut host =
-        server.node(folder, "host", &["host", "--say", "mic", "--raw", "--hear", "none", "--listen", listen, "--json"]);
+        server.node(folder, "host", &["host", "--say", "mic", "--raw", "--hear", "none", "--listen", LISTEN, "--json"]);
     let invite = host.wait_for("invite", LIMIT)["invite"].as_str().unwrap_or_default().to_owned();
     let mut listener = server.node(folder, "listener", &["join", &invite, "--hear", "speakers", "--json"]);
     listener.wait_for("admitted", LIMIT);

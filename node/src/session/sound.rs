@@ -239,11 +239,16 @@ fn device_notice(report: &DeviceReport) -> String {
         Direction::Capture => "microphone",
         Direction::Playback => "speakers",
     };
+    let number = |direction: &Direction| match direction {
+        Direction::Capture => ("is", "it is"),
+        Direction::Playback => ("are", "they are"),
+    };
     match report {
         DeviceReport::Opened { direction, name, rate_hz } => format!("{}: {name} at {rate_hz} Hz", noun(direction)),
         DeviceReport::Lost { direction, why } => {
-            format!("the {} is lost ({why}); it is opened again as soon as it is back", noun(direction))
+            let (is, it) = number(direction);
+            format!("the {} {is} lost ({why}); {it} opened again as soon as possible", noun(direction))
         }
-        DeviceReport::Closed { direction } => format!("the {} is closed", noun(direction)),
+        DeviceReport::Closed { direction } => format!("the {} {} closed", noun(direction), number(direction).0),
     }
 }

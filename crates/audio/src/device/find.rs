@@ -52,8 +52,10 @@ pub fn list() -> Result<Vec<DeviceInfo>, DeviceError> {
 fn list_now() -> Result<Vec<DeviceInfo>, DeviceError> {
     let system = System::new();
     let mut all = Vec::new();
-    if !system.has_any_card() {
-        return Ok(all);
+    match system.absence(Direction::Capture) {
+        None => {}
+        Some(DeviceError::NoDevice(_)) => return Ok(all),
+        Some(error) => return Err(error),
     }
     for direction in [Direction::Capture, Direction::Playback] {
         let default = system.default_device(direction).map(|device| id(&device));
@@ -89,6 +91,18 @@ impl System {
         true
     }
 
+    /// Why there can be no device at all, if so.
+    fn absence(&self, direction: Direction) -> Option<DeviceError> {
+        if self.has_any_card() {
+            None
+        } else if server_listens() {
+            // It has not answered, so cpal has taken ALSA.
+            Some(DeviceError::NoAnswer)
+        } else {
+            Some(DeviceError::NoDevice(direction))
+        }
+    }
+
     fn default_device(&self, direction: Direction) -> Option<cpal::Device> {
         match direction {
             Direction::Capture => self.0.default_input_device(),
@@ -108,8 +122,8 @@ impl System {
 
     /// The device that is meant: the default, or the one that `wanted` names.
     pub(super) fn find(&self, direction: Direction, wanted: Option<&str>) -> Result<cpal::Device, DeviceError> {
-        if !self.has_any_card() {
-            return Err(DeviceError::NoDevice(direction));
+        if let Some(error) = self.absence(direction) {
+            return Err(error);
         }
         let Some(wanted) = wanted else {
             let default = self.default_device(direction).filter(|device| id(device) != "null");
@@ -125,6 +139,19 @@ impl System {
     pub(super) fn current(&self, direction: Direction, wanted: Option<&str>) -> Option<String> {
         self.find(direction, wanted).ok().map(|device| id(&device))
     }
+}
+
+/// Whether a PulseAudio server, or one that stands in for it, has its socket open, which one that hangs has too.
+#[cfg(target_os = "linux")]
+fn server_listens() -> bool {
+    let named = std::env::var("PULSE_SERVER").ok().and_then(|server| Some(server.strip_prefix("unix:")?.to_owned()));
+    let usual = || std::env::var("XDG_RUNTIME_DIR").ok().map(|folder| format!("{folder}/pulse/native"));
+    named.or_else(usual).is_some_and(|socket| std::os::unix::net::UnixStream::connect(socket).is_ok())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn server_listens() -> bool {
+    false
 }
 
 /// What a device can be chosen by.

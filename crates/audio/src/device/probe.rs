@@ -16,6 +16,33 @@ use crate::{FRAME, level::level, resample::Resampler, source::ToneSource};
 const TOP_UP: Duration = Duration::from_millis(20);
 /// How far ahead of the callbacks the tone is written.
 const AHEAD: Duration = Duration::from_millis(100);
+/// So long it may take until sound flows: a sound server plays out first what it had, which may be two seconds of silence.
+const FLOW_MAX: Duration = Duration::from_secs(4);
+/// Sound flows once this much has passed: the first of it only fills buffers.
+const FLOWS: Duration = Duration::from_millis(200);
+
+/// A device is tried for a time that begins when sound flows.
+struct Trial {
+    opened: Instant,
+    flows_since: Option<Instant>,
+    duration: Duration,
+}
+
+impl Trial {
+    fn new(duration: Duration) -> Self {
+        Trial { opened: Instant::now(), flows_since: None, duration }
+    }
+
+    fn goes_on(&mut self, flows: bool) -> bool {
+        if flows && self.flows_since.is_none() {
+            self.flows_since = Some(Instant::now());
+        }
+        match self.flows_since {
+            Some(since) => since.elapsed() < self.duration,
+            None => self.opened.elapsed() < FLOW_MAX,
+        }
+    }
+}
 
 /// Plays the test tone, 440 Hz half a second on and half off, and returns the name of the device that played it.
 ///
@@ -42,8 +69,9 @@ fn play(name: Option<String>, duration: Duration, is_heard: bool) -> Result<Stri
     let samples =
         |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX) * u64::from(rate_hz) / 1000;
     let ahead = 2 * usize::try_from(samples(AHEAD)).unwrap_or(0);
-    let end = Instant::now() + duration;
-    while Instant::now() < end {
+    let passed = || health.samples.load(Ordering::Relaxed);
+    let mut trial = Trial::new(duration);
+    while trial.goes_on(passed() > samples(FLOWS)) {
         while RING_SAMPLES - ring.slots() < ahead {
             if is_heard {
                 tone.next_frame(&mut pcm);
@@ -58,8 +86,7 @@ fn play(name: Option<String>, duration: Duration, is_heard: bool) -> Result<Stri
         thread::sleep(TOP_UP);
     }
     drop(device);
-    // Half of it is enough to say that the device takes sound: opening takes some of the time.
-    if health.samples.load(Ordering::Relaxed) < samples(duration) / 2 {
+    if trial.flows_since.is_none() {
         return Err(failed(format!("{name} opened but took no sound")));
     }
     Ok(name)
@@ -78,18 +105,26 @@ pub struct MicrophoneCheck {
     pub peak: f32,
 }
 
-/// Listens to a microphone.
+/// Listens to a microphone; ten times a second `meter` is told how loud it is, and its largest sample since the last time.
 ///
 /// # Errors
 /// [`DeviceError`] where the device does not open, or delivers nothing once it is open.
-pub fn check_microphone(name: Option<String>, duration: Duration) -> Result<MicrophoneCheck, DeviceError> {
+pub fn check_microphone(
+    name: Option<String>,
+    duration: Duration,
+    mut meter: impl FnMut(Level, f32),
+) -> Result<MicrophoneCheck, DeviceError> {
     let (device, connected) = Device::<Consumer<f32>>::start(Wanted::microphone(name, 1))?;
     let Connected { mut ring, rate_hz, name, .. } = connected;
-    let (end, mut heard) = (Instant::now() + duration, Vec::new());
-    while Instant::now() < end {
+    let (mut trial, mut heard, mut told) = (Trial::new(duration), Vec::new(), 0);
+    while trial.goes_on(!heard.is_empty()) {
         thread::sleep(TOP_UP);
         if let Ok(chunk) = ring.read_chunk(ring.slots()) {
             heard.extend(chunk);
+        }
+        if let Some(new) = heard.get(told..).filter(|new| new.len() >= rate_hz as usize / 10) {
+            meter(level(new), peak_of(new));
+            told = heard.len();
         }
     }
     drop(device);
@@ -97,6 +132,9 @@ pub fn check_microphone(name: Option<String>, duration: Duration) -> Result<Micr
         let why = format!("{name} opened but delivered no sound");
         return Err(DeviceError::Failed { direction: Direction::Capture, why });
     }
-    let peak = heard.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
-    Ok(MicrophoneCheck { name, rate_hz, level: level(&heard), peak })
+    Ok(MicrophoneCheck { name, rate_hz, level: level(&heard), peak: peak_of(&heard) })
+}
+
+fn peak_of(samples: &[f32]) -> f32 {
+    samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()))
 }

@@ -29,7 +29,7 @@ pub fn run(role: &OsStr) -> ExitCode {
         Some("tone") => play_test_tone(Some("spk_b".into()), Duration::from_secs(4))
             .map(|name| println!("played {name}"))
             .map_err(|error| error.to_string()),
-        Some("check") => check_microphone(Some("spk_b.monitor".into()), Duration::from_secs(3))
+        Some("check") => check_microphone(Some("spk_b.monitor".into()), Duration::from_secs(3), |_, _| {})
             .map(|check| println!("peak {}", check.peak))
             .map_err(|error| error.to_string()),
         _ => talk(),
