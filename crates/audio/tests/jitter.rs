@@ -141,8 +141,14 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// A packet in which somebody speaks, without a copy of the one before (RFC 6716, sections 3.1 and 4.2.3).
 fn frame(number: u32) -> Bytes {
-    Bytes::copy_from_slice(&number.to_be_bytes())
+    Bytes::from([&[0, 0x80], &number.to_be_bytes()[..]].concat())
+}
+
+/// One in which nobody speaks.
+fn pause(number: u32) -> Bytes {
+    Bytes::from([&[0, 0], &number.to_be_bytes()[..]].concat())
 }
 
 fn floor_ms(floor_ms: u64) -> JitterConfig {
@@ -401,6 +407,29 @@ fn a_pause_shorter_than_the_longest_delay_does_not_lengthen_it() {
     assert_eq!(heard.count(Outcome::Concealed), 10, "held time stands for the missing numbers");
     let delays: Vec<u64> = heard.outcomes.range(215..).map(|(&n, &(_, at))| at - (u64::from(n) + 1) * 20).collect();
     assert!(delays.iter().all(|&delay| delay <= 100), "{:?}", delays.iter().max());
+}
+
+#[test]
+fn after_an_announced_pause_the_voice_starts_at_its_target_and_not_at_the_next_tick_of_an_old_start() {
+    let mut buffer = JitterBuffer::new(floor_ms(20));
+    for n in 0..60 {
+        let arrives_ms = (u64::from(n) + 1) * TICK_MS + 5;
+        buffer.insert(ms(arrives_ms), FrameNumber(n), if n < 50 { frame(n) } else { pause(n) });
+        // Ticks come 19 ms after the target.
+        while matches!(buffer.pull(ms(arrives_ms + 39)), Step::Start { .. } | Step::Cover { .. }) {}
+    }
+    for tick in 0..8 {
+        let _ = buffer.pull(ms(61 * TICK_MS + 44 + tick * TICK_MS));
+    }
+    assert!(!buffer.is_active(), "nothing is waited for");
+    let mut plays = |n: u32| {
+        let arrives_ms = (u64::from(n) + 1) * TICK_MS + 5;
+        buffer.insert(ms(arrives_ms), FrameNumber(n), frame(n));
+        buffer.starts_at(ms(arrives_ms)).map(|at| at.as_millis() as u64 - arrives_ms)
+    };
+    assert_eq!(plays(90), Some(20));
+    assert!(matches!(buffer.pull(ms(91 * TICK_MS + 25)), Step::Start { .. }));
+    assert!(matches!(buffer.pull(ms(91 * TICK_MS + 25)), Step::Decode { number: FrameNumber(90), .. }));
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! What runs on the sound system's thread: samples to or from a ring, and counters. It takes no lock and allocates nothing,
 //! which `tests/callbacks.rs` holds it to.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use cpal::{FromSample, Sample, SizedSample};
@@ -21,6 +24,37 @@ pub struct Health {
     pub samples: AtomicU64,
     /// Sample frames dropped because the ring was full (microphone), or played as silence because it was empty (speakers).
     pub missed: AtomicU64,
+    /// When the last callback came, in microseconds since [`Health::began`]; 0 before the first.
+    pub called_us: AtomicU64,
+    /// Sample frames that it passed.
+    pub called_for: AtomicU64,
+    /// Zero of those times.
+    pub began: Began,
+}
+
+/// A moment before the first callback.
+#[derive(Clone, Copy, Debug)]
+pub struct Began(Instant);
+
+impl Default for Began {
+    fn default() -> Self {
+        Began(Instant::now())
+    }
+}
+
+impl Health {
+    fn passed(&self, samples: u64) {
+        let now_us = u64::try_from(self.began.0.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.called_us.store(now_us.max(1), Ordering::Relaxed);
+        self.called_for.store(samples, Ordering::Relaxed);
+        self.samples.fetch_add(samples, Ordering::Relaxed);
+    }
+
+    /// When the last callback came, and how many sample frames it passed; none before the first.
+    pub fn last_call(&self) -> Option<(Instant, u64)> {
+        let at = Duration::from_micros(self.called_us.load(Ordering::Relaxed));
+        (!at.is_zero()).then(|| (self.began.0 + at, self.called_for.load(Ordering::Relaxed)))
+    }
 }
 
 /// Takes what a microphone delivers.
@@ -60,7 +94,7 @@ impl MicrophoneCallback {
             }
         }
         self.health.missed.fetch_add(missed, Ordering::Relaxed);
-        self.health.samples.fetch_add((data.len() / device_channels) as u64, Ordering::Relaxed);
+        self.health.passed((data.len() / device_channels) as u64);
     }
 }
 
@@ -100,7 +134,7 @@ impl SpeakersCallback {
             }
         }
         self.health.missed.fetch_add(missed, Ordering::Relaxed);
-        self.health.samples.fetch_add((data.len() / device_channels) as u64, Ordering::Relaxed);
+        self.health.passed((data.len() / device_channels) as u64);
     }
 }
 

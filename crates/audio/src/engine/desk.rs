@@ -134,6 +134,11 @@ impl Desk {
         self.mixer.has_tail() || self.channels.iter().any(heard)
     }
 
+    /// When the first of the voices that are not heard yet is to start, of those that hold frames.
+    pub fn starts_at(&self, now: Duration) -> Option<Duration> {
+        self.channels.iter().filter_map(|channel| channel.voice.starts_at(now)).min()
+    }
+
     /// Forgets voices that have left and faded away.
     pub fn tidy(&mut self) {
         let counts = &mut self.counts;

@@ -10,6 +10,7 @@ mod drift;
 mod encoded;
 mod mic;
 mod microphone;
+mod pace;
 mod playback;
 mod speakers;
 mod voice;

@@ -8,6 +8,7 @@ use std::{
 use rtrb::Producer;
 use treehouse_wire::units::SAMPLE_RATE_HZ;
 
+use super::pace::{NUDGE_US, Pace, Ring};
 use crate::{
     FRAME,
     device::{Connected, Device, DeviceError, DeviceReport, Direction, FarEnd, FromDevice, RING_SAMPLES, Wanted},
@@ -19,15 +20,12 @@ use crate::{
     },
 };
 
-/// Sound kept in the speakers' ring ahead of the callbacks when a block is about to be written, in milliseconds: enough
-/// for the playback thread to wake late. Between the two bounds nothing is done.
-const AHEAD_MS: (usize, usize) = (12, 32);
+/// Silence before a start on a device that has asked for nothing yet, in milliseconds.
+const CUSHION_MS: f64 = 14.0;
+/// A device that has asked for nothing for so long has stopped.
+const CALLED_LATELY: Duration = Duration::from_millis(100);
 /// Beyond this a block is dropped: the device has stopped taking sound.
 const AHEAD_MS_MAX: usize = 200;
-/// Blocks follow each other this closely while there is sound; what callbacks lacked over a longer pause was silence.
-const WRITTEN_LATELY: Duration = Duration::from_millis(100);
-/// How far one tick may shift the next: 1 %, a hundred times what two clocks differ by.
-const NUDGE_US: i64 = 200;
 
 /// Where blocks go.
 pub(super) enum Output {
@@ -71,7 +69,21 @@ impl Output {
                 recorder.write(block);
                 0
             }
-            Output::Speakers(speakers) => speakers.live.as_mut().map_or(0, |live| live.write(block)),
+            Output::Speakers(speakers) => speakers.live.as_mut().map_or(0, |live| live.write(block, Instant::now())),
+        }
+    }
+
+    /// Whether ticks may begin anew after silence. In files they count time.
+    pub(super) fn may_begin_anew(&self) -> bool {
+        matches!(self, Output::None | Output::Speakers(_))
+    }
+
+    /// What is written next does not continue what was written last.
+    pub(super) fn pause(&mut self) {
+        if let Output::Speakers(speakers) = self
+            && let Some(live) = &mut speakers.live
+        {
+            live.sounds = false;
         }
     }
 
@@ -160,7 +172,9 @@ struct LiveSpeakers {
     interleaved: Vec<f32>,
     /// Samples that the callbacks lacked while there was sound to play.
     missed: u64,
-    written_at: Option<Instant>,
+    /// What is written continues what was written before: what callbacks lacked in between was sound.
+    sounds: bool,
+    pace: Pace,
 }
 
 impl LiveSpeakers {
@@ -179,29 +193,21 @@ impl LiveSpeakers {
                 converted: Default::default(),
                 interleaved: Vec::new(),
                 missed: 0,
-                written_at: None,
+                sounds: false,
+                pace: Pace::new(),
             },
             opened,
         ))
     }
 
-    fn write(&mut self, block: &Block) -> i64 {
+    /// Writes 20 ms at `now`; returns by how many microseconds the next tick should come later (negative: earlier).
+    fn write(&mut self, block: &Block, now: Instant) -> i64 {
         let per_ms = (self.connected.rate_hz / 1000) as usize;
-        let now = Instant::now();
-        let missed = self.connected.health.missed.swap(0, Ordering::Relaxed);
-        if self.written_at.is_some_and(|at| now - at < WRITTEN_LATELY) {
-            self.missed += missed;
-        }
-        self.written_at = Some(now);
-        let ring = &mut self.connected.ring;
-        let ahead = (RING_SAMPLES - ring.slots()) / 2;
+        let ahead = (RING_SAMPLES - self.connected.ring.slots()) / 2;
         if ahead > AHEAD_MS_MAX * per_ms {
             return NUDGE_US;
         }
-        if ahead == 0 {
-            // Starting, or the thread woke too late: a block of silence first, so that the next one has time to come.
-            let _ = ring.push_partial_slice(&[0.0; 2 * FRAME]);
-        }
+        let later_us = self.keep_pace(ahead as f64 / per_ms as f64, now);
         let [left, right] = &mut self.converted;
         for (resampler, (ear, converted)) in
             self.resamplers.iter_mut().zip([(&block.left, &mut *left), (&block.right, &mut *right)])
@@ -212,11 +218,43 @@ impl LiveSpeakers {
         self.interleaved.clear();
         self.interleaved.extend(left.iter().zip(right.iter()).flat_map(|(left, right)| [*left, *right]));
         // The ring is far from full: see the bound above.
-        let _ = ring.push_partial_slice(&self.interleaved);
-        match ahead {
-            _ if ahead < AHEAD_MS.0 * per_ms => -NUDGE_US,
-            _ if ahead > AHEAD_MS.1 * per_ms => NUDGE_US,
-            _ => 0,
+        let _ = self.connected.ring.push_partial_slice(&self.interleaved);
+        later_us
+    }
+
+    /// Puts silence before what begins or was missed; returns by how much the next tick should come later.
+    fn keep_pace(&mut self, ahead_ms: f64, now: Instant) -> i64 {
+        let missed = self.connected.health.missed.swap(0, Ordering::Relaxed);
+        let sounds = std::mem::replace(&mut self.sounds, true);
+        let ms_of = |samples: u64| samples as f64 * 1000.0 / f64::from(self.connected.rate_hz);
+        let called = self.connected.health.last_call().map(|(at, took)| (now.saturating_duration_since(at), took));
+        let Some((since, took)) = called.filter(|(since, took)| *since < CALLED_LATELY && *took > 0) else {
+            if !sounds {
+                self.put_silence(CUSHION_MS - ahead_ms);
+            }
+            return 0;
+        };
+        let ring = Ring { ahead_ms, period_ms: ms_of(took), since_ms: since.as_secs_f64() * 1000.0 };
+        let silence_ms = match (sounds, missed) {
+            (false, _) => self.pace.start(ring),
+            (true, 0) => return self.pace.go_on(ring),
+            (true, missed) => {
+                self.missed += missed;
+                self.pace.ran_dry(ring)
+            }
+        };
+        self.put_silence(silence_ms);
+        0
+    }
+
+    fn put_silence(&mut self, ms: f64) {
+        let samples = (ms.max(0.0) * f64::from(self.connected.rate_hz) / 1000.0) as usize;
+        let silence = [0.0; 2 * FRAME];
+        let mut samples = (2 * samples).min(self.connected.ring.slots() / 2 * 2);
+        while samples > 0 {
+            let some = samples.min(silence.len());
+            let _ = self.connected.ring.push_partial_slice(silence.get(..some).unwrap_or(&silence));
+            samples -= some;
         }
     }
 }

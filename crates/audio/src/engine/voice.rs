@@ -126,6 +126,11 @@ impl Voice {
         if self.leaving { !self.fade.is_silent() } else { self.jitter.is_active() || self.len() > 0 }
     }
 
+    /// When it is to start; none where it has, or nothing of it has come.
+    pub fn starts_at(&self, now: Duration) -> Option<Duration> {
+        if self.leaving { None } else { self.jitter.starts_at(now) }
+    }
+
     /// The delay that frames are to have when they are played, above the fastest recent frame.
     pub fn aim(&self, now: Duration) -> Duration {
         self.jitter.target(now) + TICK / 2

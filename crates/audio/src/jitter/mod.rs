@@ -60,6 +60,9 @@ const GRACE_SHORT_US: i64 = 5_000;
 const OUTAGE_HOLDS: u32 = 3;
 /// The voice is held at least this often before it stops, however large its delay already is.
 const HOLDS_MIN: u32 = 5;
+/// After so many frames in which nobody spoke the speaker sends no more until somebody does; encoders send ten of them (libopus,
+/// `NB_SPEECH_FRAMES_BEFORE_DTX`), some of which may be lost.
+const PAUSED_MIN: u32 = 5;
 /// A delay by which the largest is exceeded only where ticks were missed.
 const MISSED_US: i64 = 5 * FRAME_US;
 /// Frames in a row that may have been lost; more that are missing were never said.
@@ -169,8 +172,8 @@ pub struct JitterBuffer {
     playing: bool,
     /// One bit for each of the 128 numbers before `next`, nearest lowest: came already, so that a copy is a duplicate.
     came: u128,
-    /// Nobody spoke in the last frame that came: what is missing after it was perhaps never sent.
-    paused: bool,
+    /// Frames up to the last that came in which nobody spoke: what is missing after them was perhaps never sent.
+    paused: u32,
     /// Where the voice last started; what is older was passed over and says nothing of the network.
     started: u32,
     /// How often in a row nothing had come when a frame was due; cleared by the next frame played.
@@ -192,7 +195,7 @@ impl JitterBuffer {
             next: None,
             playing: false,
             came: 0,
-            paused: false,
+            paused: 0,
             started: 0,
             dry_holds: 0,
             refilled_us: None,
@@ -334,7 +337,7 @@ impl JitterBuffer {
             self.counts.decoded += 1;
             (self.dry_holds, self.refilled_us) = (0, None);
             self.advance(true);
-            self.paused = is_pause(&frame);
+            self.paused = if is_pause(&frame) { self.paused.saturating_add(1) } else { 0 };
             return Step::Decode { number: FrameNumber(next), frame };
         }
         let (delay_us, target_us) = (self.delay_us(due_us), self.delay.target_us(due_us));
@@ -367,6 +370,14 @@ impl JitterBuffer {
         self.playing || !self.frames.is_empty()
     }
 
+    /// When the first frame that is held will have waited long enough to start; none while the voice plays, or nothing is held.
+    pub fn starts_at(&self, now: Duration) -> Option<Duration> {
+        let (&first, _) = self.frames.first_key_value().filter(|_| !self.playing)?;
+        let captured_us = i64::from(first).saturating_mul(FRAME_US).saturating_add(self.delay.base_us());
+        let start_us = captured_us.saturating_add(self.delay.target_us(micros(now)));
+        Some(Duration::from_micros(start_us.max(0) as u64))
+    }
+
     /// The delay that the buffer aims at, above the fastest recent frame.
     pub fn target(&self, now: Duration) -> Duration {
         Duration::from_micros(self.delay.target_us(micros(now)).max(0) as u64)
@@ -379,8 +390,9 @@ impl JitterBuffer {
 
     fn try_start(&mut self, due_us: i64) -> Step {
         let target_us = self.delay.target_us(due_us);
-        // After an outage the thread of the talk is worth more than a short delay, which comes back soon.
-        let resumes = self.next.is_some() && self.frames.first_key_value().map(|(&first, _)| first) == self.next;
+        // After an outage or a pause the thread of the talk is worth more than a short delay, which comes back soon.
+        let follows = self.frames.first_key_value().map(|(&first, _)| first) == self.next;
+        let resumes = self.next.is_some() && (follows || self.paused >= PAUSED_MIN);
         let allowed_us = if resumes { self.max_us } else { target_us } + FRAME_US;
         let mut passed = Vec::new();
         while let Some((&first, _)) = self.frames.first_key_value() {
@@ -409,7 +421,8 @@ impl JitterBuffer {
     }
 
     fn run_dry(&mut self, delay_us: i64) -> Step {
-        if delay_us + FRAME_US > self.max_us && self.dry_holds >= HOLDS_MIN {
+        // Of a speaker who pauses nothing is to be waited for, and what comes next starts at its target and not at any tick after it.
+        if (self.paused >= PAUSED_MIN || delay_us + FRAME_US > self.max_us) && self.dry_holds >= HOLDS_MIN {
             self.playing = false;
             return Step::Stop;
         }
@@ -442,7 +455,7 @@ impl JitterBuffer {
 
     fn advance(&mut self, came: bool) {
         let missing = self.came.trailing_zeros();
-        if came && !self.paused && (1..=BURST_FRAMES_MAX).contains(&missing) {
+        if came && self.paused == 0 && (1..=BURST_FRAMES_MAX).contains(&missing) {
             self.counts.lost += u64::from(missing);
             self.counts.bursts += 1;
         }
