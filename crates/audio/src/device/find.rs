@@ -31,7 +31,7 @@ pub struct DeviceInfo {
 
 /// The sound system's name, such as `PulseAudio` or `ALSA`.
 pub fn sound_system() -> &'static str {
-    cpal::default_host().id().name()
+    System::new().0.id().name()
 }
 
 /// All microphones and speakers, in the system's order.
@@ -77,6 +77,10 @@ pub(super) struct System(cpal::Host);
 
 impl System {
     pub(super) fn new() -> Self {
+        #[cfg(target_os = "linux")]
+        if server_listens() {
+            super::cookie::ensure();
+        }
         System(cpal::default_host())
     }
 

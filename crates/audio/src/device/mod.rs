@@ -17,6 +17,8 @@
 
 #[doc(hidden)]
 pub mod callback;
+#[cfg(target_os = "linux")]
+mod cookie;
 mod far_end;
 mod find;
 mod open;
