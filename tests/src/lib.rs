@@ -6,5 +6,6 @@
 pub mod advisories;
 pub mod fuzz;
 pub mod program;
+pub mod sound_server;
 pub mod speech;
 pub mod tree;

@@ -5,18 +5,17 @@
 //! the listener plays into the second, whose monitor `parec` records.
 
 use std::{
-    fs::{self, File, Permissions},
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    fs,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use treehouse_tests::{
     program::{Finished, Program},
+    sound_server::SoundServer,
     speech::{missing, must_run, score, wav_of_raw, write_clips},
 };
 
@@ -50,105 +49,6 @@ fn main() {
         trial("a_running_node_is_muted_and_talks_by_commands", a_running_node_is_muted_and_talks_by_commands),
     ];
     libtest_mimic::run(&arguments, trials).exit();
-}
-
-/// A sound server of our own, with a microphone to play into and speakers to record from. Killed when dropped.
-struct SoundServer {
-    server: Child,
-    folder: PathBuf,
-}
-
-impl SoundServer {
-    fn start(folder: &Path) -> Self {
-        let server = Self::start_with(folder, &["mic", "spk"]);
-        assert!(server.control(&["set-default-source", "mic.monitor"]) && server.control(&["set-default-sink", "spk"]));
-        server
-    }
-
-    fn start_with(folder: &Path, sinks: &[&str]) -> Self {
-        let folder = folder.join("pulse");
-        fs::create_dir(&folder).unwrap();
-        fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
-        let mut command = Command::new("pulseaudio");
-        command.args(["-n", "--daemonize=no", "--exit-idle-time=-1", "-L", "module-native-protocol-unix"]);
-        for sink in sinks {
-            command.args(["-L", &format!("module-null-sink sink_name={sink} rate=48000 channels=1")]);
-        }
-        let log = File::create(folder.join("log")).unwrap();
-        let server = in_folder(&mut command, &folder).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let server = SoundServer { server, folder };
-        let end = Instant::now() + LIMIT;
-        while !server.control(&["info"]) {
-            assert!(
-                Instant::now() < end,
-                "no sound server: {}",
-                fs::read_to_string(server.folder.join("log")).unwrap()
-            );
-            thread::sleep(Duration::from_millis(100));
-        }
-        server
-    }
-
-    fn control(&self, arguments: &[&str]) -> bool {
-        let mut command = Command::new("pactl");
-        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-        in_folder(&mut command, &self.folder).status().unwrap().success()
-    }
-
-    /// How many programs record.
-    fn recording(&self) -> usize {
-        let mut command = Command::new("pactl");
-        command.args(["list", "short", "source-outputs"]);
-        let output = in_folder(&mut command, &self.folder).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).lines().count()
-    }
-
-    /// Records what the speakers play until it is dropped.
-    fn record(&self, raw: &Path) -> Recorder {
-        let mut command = Command::new("parec");
-        command.args(["--device=spk.monitor", "--format=s16le", "--rate=48000", "--channels=1", "--latency-msec=50"]);
-        Recorder(in_folder(&mut command, &self.folder).stdout(File::create(raw).unwrap()).spawn().unwrap())
-    }
-
-    /// Plays a file into the microphone, to its end.
-    fn play(&self, file: &Path) {
-        let mut command = Command::new("paplay");
-        // The default latency of two seconds would make the microphone deliver in pieces of two seconds.
-        command.args(["--latency-msec=40", "--device=mic"]).arg(file);
-        assert!(in_folder(&mut command, &self.folder).status().unwrap().success());
-    }
-
-    /// Starts a node that uses this server.
-    fn node(&self, folder: &Path, name: &str, arguments: &[&str]) -> Program {
-        let socket = format!("unix:{}", self.folder.join("pulse/native").display());
-        let variables = [
-            ("XDG_RUNTIME_DIR", self.folder.as_os_str()),
-            ("HOME", self.folder.as_os_str()),
-            ("PULSE_SERVER", socket.as_ref()),
-        ];
-        Program::start_with(folder, name, arguments, &variables)
-    }
-}
-
-impl Drop for SoundServer {
-    fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
-struct Recorder(Child);
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn in_folder<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
-    command.env("HOME", folder).env("XDG_RUNTIME_DIR", folder).env_remove("PULSE_SERVER").stdin(Stdio::null())
 }
 
 /// A command beside a running node; it must succeed and say so.
@@ -187,8 +87,13 @@ fn devices_that_cannot_be_used() -> Result<(), Failed> {
     drop(server);
 
     let server = SoundServer::start(&full);
-    let pid = Pid::from_child(&server.server);
+    let pid = server.pid();
     let user = |arguments: &[&str]| run(&server, folder, arguments);
+
+    // A user whose clients have left no cookie.
+    fs::remove_file(server.folder().join(".config/pulse/cookie"))?;
+    let listed = user(&["devices"]);
+    assert!(listed.out.starts_with("sound system: PulseAudio") && listed.out.contains("* mic.monitor"), "{listed:?}");
 
     // One that hangs, whatever is asked of it.
     kill_process(pid, Signal::STOP)?;
@@ -259,7 +164,7 @@ fn doctor() -> Result<(), Failed> {
     let said = folder.join("said.wav");
     let _ = write_clips(&said);
     let finished = thread::scope(|scope| {
-        scope.spawn(|| server.play(&said));
+        scope.spawn(|| server.play(&said, 40));
         thread::sleep(Duration::from_secs(2));
         run(&server, folder, &["doctor", "--listen", LISTEN])
     });
@@ -286,7 +191,7 @@ fn a_running_node_is_muted_and_talks_by_commands() -> Result<(), Failed> {
     wait_until("the microphone is open", || server.recording() == 1);
 
     // Without the key nothing is sent, and with it what is said arrives.
-    server.play(&said);
+    server.play(&said, 40);
     let frames = |listener: &mut Program| {
         listener.wait_for("stats", LIMIT);
         listener.wait_for("stats", LIMIT)["frames_verified"].as_u64().unwrap_or_default()
@@ -309,7 +214,7 @@ fn a_running_node_is_muted_and_talks_by_commands() -> Result<(), Failed> {
     wait_until("it records again", || server.recording() == 1);
     thread::scope(|scope| {
         // In silence nothing is sent.
-        scope.spawn(|| server.play(&said));
+        scope.spawn(|| server.play(&said, 40));
         wait_until("it is heard again", || frames(&mut listener) > released);
     });
     for program in [listener, host] {
@@ -336,7 +241,7 @@ fn speech_goes_from_microphone_to_speakers() -> Result<(), Failed> {
 
     let recorder = server.record(&raw);
     thread::sleep(HEAD_START);
-    server.play(&said);
+    server.play(&said, 40);
     thread::sleep(TAIL);
     drop(recorder);
 
