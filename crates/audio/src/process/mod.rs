@@ -185,8 +185,13 @@ fn suppress(noise: &mut DenoiseState<'static>, block: &mut [f32; BLOCK]) {
     block.iter_mut().for_each(|sample| *sample /= SCALE);
 }
 
+/// What a voice is made louder by before it is known how loud it is. With the 15 dB of WebRTC's own a loud one is cut off for its first
+/// seconds, and an echo that is not learnt yet comes out louder than it came.
+const FIRST_GAIN_DB: f32 = 5.0;
+
 fn gain_control() -> Box<AudioProcessing> {
-    let gain = GainController2 { adaptive_digital: Some(AdaptiveDigital::default()), ..GainController2::default() };
+    let adaptive = AdaptiveDigital { initial_gain_db: FIRST_GAIN_DB, ..AdaptiveDigital::default() };
+    let gain = GainController2 { adaptive_digital: Some(adaptive), ..GainController2::default() };
     let pipeline = Pipeline { maximum_internal_processing_rate: MaxProcessingRate::Rate48kHz, ..Pipeline::default() };
     let config = Config { pipeline, gain_controller2: Some(gain), ..Config::default() };
     let mono = StreamConfig::new(SAMPLE_RATE_HZ, 1);
