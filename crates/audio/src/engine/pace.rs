@@ -2,15 +2,17 @@
 //!
 //! A callback takes a period of sound at once. What counts is the margin: how much later a block could be written before a callback finds too
 //! little. It follows from what is in the ring and when the last callback came, and its least value says how late the thread
-//! is at its worst, whatever the sizes of periods and blocks. So the least margin is held a little above nothing: ticks are moved for
-//! it by 1 % at most, and where it was too little silence is put in between, which is the crackle that it is there to make rare.
+//! is at its worst, whatever the sizes of periods and blocks. So the least margin of the last seconds is held a little above nothing: ticks
+//! are moved for it by 1 % at most, and where it was too little silence is put in between, which is the crackle that it is there to make rare.
 
 /// Where the least margin is held, in milliseconds. Between the two nothing is done.
 const LEAST_MS: (f64, f64) = (3.0, 6.0);
 /// What a start reckons with above the least before it is known: a thread that shares two cores.
 const SPREAD_MS: f64 = 3.0;
-/// How much of the least is forgotten with each block of 20 ms: 1 ms a second.
-const FORGET_MS: f64 = 0.02;
+/// More than this a start does not reckon with: what a thread once was late by is not to be waited for each time.
+const SPREAD_MS_MAX: f64 = 20.0;
+/// The least is that of the last one to two times so many blocks: five to ten seconds.
+const HALF_BLOCKS: u32 = 250;
 /// Weight of a block in the mean of what is above the least.
 const WEIGHT: f64 = 0.02;
 /// How far one tick may shift the next: 1 %, a hundred times what two clocks differ by.
@@ -19,7 +21,10 @@ pub(super) const NUDGE_US: i64 = 200;
 /// What is known of one device and this thread.
 #[derive(Debug)]
 pub(super) struct Pace {
-    least_ms: f64,
+    /// The least margins of the half window before and of the one under way, and how many blocks that has.
+    halves_ms: [f64; 2],
+    blocks: u32,
+    /// By how much margins exceed the least on average.
     spread_ms: f64,
 }
 
@@ -44,14 +49,14 @@ impl Ring {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        Pace { least_ms: LEAST_MS.1, spread_ms: SPREAD_MS }
+        Pace { halves_ms: [LEAST_MS.1; 2], blocks: 0, spread_ms: SPREAD_MS }
     }
 
     /// Sound begins: how much silence is to be put before it, in milliseconds.
     pub(super) fn start(&mut self, ring: Ring) -> f64 {
         let margin_ms = ring.margin_ms();
         let silence_ms = whole(LEAST_MS.0 + self.spread_ms - margin_ms, ring.period_ms);
-        self.least_ms = margin_ms + silence_ms - self.spread_ms;
+        self.begin(margin_ms + silence_ms - self.spread_ms);
         silence_ms
     }
 
@@ -60,25 +65,38 @@ impl Pace {
     pub(super) fn ran_dry(&mut self, ring: Ring) -> f64 {
         let margin_ms = ring.margin_ms();
         let silence_ms = whole(LEAST_MS.0 - margin_ms, ring.period_ms);
-        self.least_ms = margin_ms + silence_ms;
+        self.begin(margin_ms + silence_ms);
         silence_ms
     }
 
     /// By how many microseconds the next tick should come later (negative: earlier).
     pub(super) fn go_on(&mut self, ring: Ring) -> i64 {
         let margin_ms = ring.margin_ms();
-        self.least_ms = margin_ms.min(self.least_ms + FORGET_MS);
-        self.spread_ms += (margin_ms - self.least_ms - self.spread_ms) * WEIGHT;
-        let later_us = if self.least_ms < LEAST_MS.0 {
+        let least_ms = self.note(margin_ms);
+        self.spread_ms += ((margin_ms - least_ms).min(SPREAD_MS_MAX) - self.spread_ms) * WEIGHT;
+        let later_us = if least_ms < LEAST_MS.0 {
             -NUDGE_US
-        } else if self.least_ms > LEAST_MS.1 {
+        } else if least_ms > LEAST_MS.1 {
             NUDGE_US
         } else {
             return 0;
         };
         // A tick that comes later leaves less for all that follow.
-        self.least_ms -= later_us as f64 / 1000.0;
+        self.halves_ms.iter_mut().for_each(|least_ms| *least_ms -= later_us as f64 / 1000.0);
         later_us
+    }
+
+    fn begin(&mut self, least_ms: f64) {
+        (self.halves_ms, self.blocks) = ([least_ms; 2], 0);
+    }
+
+    /// Takes in a margin; returns the least of the window.
+    fn note(&mut self, margin_ms: f64) -> f64 {
+        let [before_ms, now_ms] = self.halves_ms;
+        self.halves_ms =
+            if self.blocks < HALF_BLOCKS { [before_ms, now_ms.min(margin_ms)] } else { [now_ms, margin_ms] };
+        self.blocks = if self.blocks < HALF_BLOCKS { self.blocks + 1 } else { 0 };
+        self.halves_ms.into_iter().fold(f64::INFINITY, f64::min)
     }
 }
 
@@ -159,6 +177,19 @@ mod tests {
         // Of some 150 late blocks one may come after a time without any, of which the thread was forgiven.
         assert!(seen.missed_ms <= 10.0, "{}", seen.missed_ms);
         assert!(seen.median_ms() < 32.0, "{}", seen.median_ms());
+    }
+
+    #[test]
+    fn a_stall_lengthens_neither_what_comes_half_a_minute_later_nor_the_next_starts() {
+        let seen = play(10.0, 0.0, 3_000, |block| if block == 100 { 150.0 } else { 0.2 * noise(block) });
+        assert!(seen.missed_ms == 0.0 && seen.median_ms() < 17.0, "{}", seen.median_ms());
+        let mut pace = Pace::new();
+        let stalled = Ring { ahead_ms: 190.0, period_ms: 10.0, since_ms: 5.0 };
+        for _ in 0..150 {
+            let _ = pace.go_on(stalled);
+        }
+        let silence_ms = pace.start(Ring { ahead_ms: 0.0, ..stalled });
+        assert!(silence_ms <= 20.0, "{silence_ms}");
     }
 
     #[test]
