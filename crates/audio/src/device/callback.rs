@@ -127,10 +127,11 @@ impl SpeakersCallback {
                 self.last.map(|sample| sample * DECAY)
             });
             spread(self.last, frame);
+            let [left, right] = if device_channels == 1 { [middle(self.last); 2] } else { self.last };
             // Both of a pair or none, or left and right would change places.
             if self.far_end.slots() >= 2 {
-                let _ = self.far_end.push(self.last[0]);
-                let _ = self.far_end.push(self.last[1]);
+                let _ = self.far_end.push(left);
+                let _ = self.far_end.push(right);
             }
         }
         self.health.missed.fetch_add(missed, Ordering::Relaxed);

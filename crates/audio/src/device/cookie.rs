@@ -7,6 +7,8 @@ use std::{
     env, fs,
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::PathBuf,
+    process,
     sync::Once,
 };
 
@@ -28,11 +30,14 @@ fn make() -> io::Result<()> {
     let folder = home.join(".config/pulse");
     let named = env::var_os("PULSE_COOKIE").map(Into::into);
     let mut known = named.into_iter().chain([folder.join("cookie"), home.join(".pulse-cookie")]);
-    if known.any(|path| path.exists()) {
+    // One that is cut short, by a full disk for instance, is none.
+    if known.any(|path: PathBuf| fs::metadata(path).is_ok_and(|file| file.len() >= LENGTH as u64)) {
         return Ok(());
     }
     let mut cookie = [0; LENGTH];
     getrandom::fill(&mut cookie).map_err(|error| io::Error::other(error.to_string()))?;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join("cookie"))?.write_all(&cookie)
+    let aside = folder.join(format!("cookie.{}", process::id()));
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?.write_all(&cookie)?;
+    fs::rename(aside, folder.join("cookie"))
 }

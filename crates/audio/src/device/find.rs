@@ -12,6 +12,10 @@ use super::{DeviceError, Direction};
 /// A sound system answers within this, or it hangs.
 const ANSWER_MAX: Duration = Duration::from_secs(6);
 
+/// A socket that is open connects within this, unless whoever it belongs to hangs.
+#[cfg(target_os = "linux")]
+const CONNECT_MAX: Duration = Duration::from_millis(500);
+
 /// A device that could be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
@@ -149,8 +153,14 @@ impl System {
 #[cfg(target_os = "linux")]
 fn server_listens() -> bool {
     let named = std::env::var("PULSE_SERVER").ok().and_then(|server| Some(server.strip_prefix("unix:")?.to_owned()));
-    let usual = || std::env::var("XDG_RUNTIME_DIR").ok().map(|folder| format!("{folder}/pulse/native"));
-    named.or_else(usual).is_some_and(|socket| std::os::unix::net::UnixStream::connect(socket).is_ok())
+    let below = |folder: &str, rest: &str| std::env::var(folder).ok().map(|folder| folder + rest);
+    let usual = || below("PULSE_RUNTIME_PATH", "/native").or_else(|| below("XDG_RUNTIME_DIR", "/pulse/native"));
+    let Some(socket) = named.or_else(usual) else { return false };
+    let (answer, answered) = sync_channel(1);
+    // Of a server that hangs the queue may be full, and then this waits for it.
+    let connect = move || answer.send(std::os::unix::net::UnixStream::connect(socket).is_ok());
+    let asked = thread::Builder::new().name("treehouse-devices".into()).spawn(connect);
+    asked.is_ok() && answered.recv_timeout(CONNECT_MAX).unwrap_or(true)
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -112,7 +112,7 @@ impl FileSource {
     /// # Errors
     /// [`SourceError`] where less than a frame of them comes.
     pub fn raw(name: &Path, samples: Samples, bytes: impl Read + Send + 'static) -> Result<Self, SourceError> {
-        Self::start(name, Box::new(RawPcm::new(bytes, samples, Width::Mono)), Width::Mono)
+        Self::start(name, Box::new(RawPcm::new(bytes, samples)), Width::Mono)
     }
 
     fn decode(

@@ -1,24 +1,23 @@
-//! Bare samples without a header: 48 kHz, mono, little-endian. In stereo they are the same on both sides.
+//! Bare samples without a header: 48 kHz, mono, little-endian.
 
 use std::io::{ErrorKind, Read};
 
 use treehouse_wire::units::SAMPLE_RATE_HZ;
 
-use super::{Width, file::PcmReader};
+use super::file::PcmReader;
 use crate::{FRAME, sink::Samples};
 
 pub(super) struct RawPcm<R> {
     bytes: R,
     samples: Samples,
-    width: Width,
     buffer: Vec<u8>,
     /// Bytes of a sample that has not come whole.
     kept: usize,
 }
 
 impl<R: Read> RawPcm<R> {
-    pub(super) fn new(bytes: R, samples: Samples, width: Width) -> Self {
-        RawPcm { bytes, samples, width, buffer: vec![0; 4 * FRAME], kept: 0 }
+    pub(super) fn new(bytes: R, samples: Samples) -> Self {
+        RawPcm { bytes, samples, buffer: vec![0; 4 * FRAME], kept: 0 }
     }
 }
 
@@ -37,17 +36,15 @@ impl<R: Read + Send> PcmReader for RawPcm<R> {
         };
         let len = self.kept + read;
         let whole = self.buffer.get(..len).unwrap_or(&[]);
-        let times = self.width.channels();
-        let mut put = |sample: f32| out.extend(std::iter::repeat_n(sample, times));
         let rest = match self.samples {
             Samples::S16le => {
                 let (samples, rest) = whole.as_chunks::<2>();
-                samples.iter().for_each(|sample| put(f32::from(i16::from_le_bytes(*sample)) / 32_768.0));
+                out.extend(samples.iter().map(|sample| f32::from(i16::from_le_bytes(*sample)) / 32_768.0));
                 rest.len()
             }
             Samples::F32le => {
                 let (samples, rest) = whole.as_chunks::<4>();
-                samples.iter().for_each(|sample| put(f32::from_le_bytes(*sample).clamp(-1.0, 1.0)));
+                out.extend(samples.iter().map(|sample| f32::from_le_bytes(*sample).clamp(-1.0, 1.0)));
                 rest.len()
             }
         };
