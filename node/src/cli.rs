@@ -411,6 +411,9 @@ pub struct MicrophoneArgs {
     /// Leave the voice as loud as it comes.
     #[arg(long)]
     pub no_gain_control: bool,
+    /// Send the microphone as it is: none of the three above, and what is below the voice stays too.
+    #[arg(long)]
+    pub raw: bool,
     /// When it is sent: always (open), while somebody speaks (voice), or while a key is held (push): bind `treehouse sound press` and
     /// `treehouse sound release` to one.
     #[arg(long, value_name = "WHEN", default_value = "open")]
@@ -418,13 +421,10 @@ pub struct MicrophoneArgs {
     /// Begin muted: no microphone is opened before `treehouse sound unmute`.
     #[arg(long)]
     pub muted: bool,
-    /// Send music and not a voice: in stereo, at so many kbit/s, 96 to 128, and with none of the above. For a microphone as for files.
+    /// Send music and not a voice: in stereo, at so many kbit/s, 96 to 128, unprocessed. For a microphone as for files.
     #[arg(long, value_name = "KBITS", num_args = 0..=1, require_equals = true, default_missing_value = "128",
         value_parser = clap::value_parser!(u32).range(96..=128))]
     pub music: Option<u32>,
-    /// Send the microphone as it is: none of the above, and what is below the voice stays too.
-    #[arg(long)]
-    pub raw: bool,
 }
 
 impl MicrophoneArgs {

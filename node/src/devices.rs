@@ -43,8 +43,12 @@ struct Row<'a> {
 /// [`Failure::Failed`], one sentence that says what to do.
 pub fn run(args: &DevicesArgs) -> Result<(), Failure> {
     if args.test {
-        test_speakers(DEFAULT)?;
-        return test_microphone(DEFAULT);
+        let played = test_speakers(DEFAULT);
+        // Speakers that do not work say nothing of the microphone.
+        if let Err(Failure::Failed(sentence)) = &played {
+            say!("{sentence}");
+        }
+        return test_microphone(DEFAULT).and(played);
     }
     if let Some(speakers) = &args.test_speakers {
         return test_speakers(speakers);

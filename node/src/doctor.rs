@@ -5,7 +5,7 @@
 use std::{
     env, fs,
     io::{self, ErrorKind},
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -42,6 +42,8 @@ const UDP_MAX: Duration = Duration::from_secs(1);
 const DEVICE_TRY: Duration = Duration::from_secs(1);
 /// Documentation's own network (RFC 5737): a route to it is a route to everywhere. Nothing is sent there.
 const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
+/// The same of IPv6 (RFC 3849).
+const ELSEWHERE_V6: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 9);
 
 /// What came of one check: what was seen, or what is wrong and what to do.
 type Seen = Result<String, String>;
@@ -59,31 +61,35 @@ struct Row<'a> {
 /// # Errors
 /// [`Failure::Failed`] where anything is wrong; what it is has been printed.
 pub async fn run(args: &DoctorArgs) -> Result<(), Failure> {
-    let checks = [
-        ("data folder", folder()),
-        ("clock", clock()),
-        ("ports", ports(&args.listen).await),
-        ("UDP", udp()),
-        ("uplink", uplink()),
-        ("microphone", microphone()),
-        ("speakers", speakers()),
+    // Each is told when it is known: some take seconds.
+    let wrong = [
+        tell(args, "data folder", folder()),
+        tell(args, "clock", clock()),
+        tell(args, "ports", ports(&args.listen).await),
+        tell(args, "UDP", udp()),
+        tell(args, "uplink", uplink()),
+        tell(args, "microphone", microphone()),
+        tell(args, "speakers", speakers()),
     ];
-    for (check, seen) in &checks {
-        let (ok, says) = match seen {
-            Ok(says) => (true, says),
-            Err(says) => (false, says),
-        };
-        if args.json {
-            say!("{}", serde_json::to_string(&Row { check, ok, says }).unwrap_or_default());
-        } else {
-            say!("{} {check}: {says}", if ok { "ok   " } else { "WRONG" });
-        }
-    }
-    match checks.iter().filter(|(_, seen)| seen.is_err()).count() {
+    match wrong.into_iter().filter(|wrong| *wrong).count() {
         0 => Ok(()),
         1 => Err(Failure::Failed("one thing is wrong: see above what to do".to_owned())),
         wrong => Err(Failure::Failed(format!("{wrong} things are wrong: see above what to do"))),
     }
+}
+
+/// Prints one check; whether anything is wrong.
+fn tell(args: &DoctorArgs, check: &'static str, seen: Seen) -> bool {
+    let (ok, says) = match &seen {
+        Ok(says) => (true, says),
+        Err(says) => (false, says),
+    };
+    if args.json {
+        say!("{}", serde_json::to_string(&Row { check, ok, says }).unwrap_or_default());
+    } else {
+        say!("{} {check}: {says}", if ok { "ok   " } else { "WRONG" });
+    }
+    !ok
 }
 
 fn wrong(error: impl std::fmt::Display) -> String {
@@ -157,7 +163,7 @@ async fn ports(listen: &[String]) -> Seen {
 
 /// Datagrams pass this machine's own filter, and there is a way out.
 fn udp() -> Seen {
-    let here = match outward() {
+    let here = match outward(ELSEWHERE).or_else(|error| outward(ELSEWHERE_V6).map_err(|_| error)) {
         Ok(here) => here,
         Err(error) if no_route(&error) => {
             loop_back(IpAddr::V4(Ipv4Addr::LOCALHOST))?;
@@ -167,7 +173,9 @@ fn udp() -> Seen {
             );
         }
         Err(error) => {
-            return Err(format!("the system refuses UDP ({error}): allow it in the firewall, or listen on TCP alone"));
+            return Err(format!(
+                "the system refuses UDP ({error}): allow it in the firewall, or listen on TCP alone: --listen /ip4/0.0.0.0/tcp/0"
+            ));
         }
     };
     loop_back(here)?;
@@ -179,9 +187,10 @@ fn no_route(error: &io::Error) -> bool {
 }
 
 /// The address by which the system would reach the internet; nothing is sent.
-fn outward() -> io::Result<IpAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    socket.connect(ELSEWHERE)?;
+fn outward(elsewhere: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = if elsewhere.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(elsewhere)?;
     Ok(socket.local_addr()?.ip())
 }
 
@@ -219,8 +228,10 @@ fn judge_uplink(card_mbps: Option<u64>) -> Seen {
             guess_bps / 1_000_000
         ));
     }
-    let card = card_mbps
-        .map_or_else(|| "the network card does not say".to_owned(), |mbps| format!("the network card says {mbps}"));
+    let card = card_mbps.map_or_else(
+        || "the network card does not say".to_owned(),
+        |mbps| format!("the network card says {mbps} Mbit/s"),
+    );
     Ok(format!(
         "taken for {} Mbit/s, which carries {feeds} feeds; {card}. If yours is slower, say --max-children",
         guess_bps / 1_000_000
@@ -282,7 +293,7 @@ mod tests {
     #[test]
     fn an_uplink_that_carries_too_little_is_told_what_to_say() {
         assert!(judge_uplink(None).is_ok_and(|says| says.starts_with("taken for 5 Mbit/s, which carries 16 feeds")));
-        assert!(judge_uplink(Some(1_000)).is_ok_and(|says| says.contains("the network card says 1000")));
+        assert!(judge_uplink(Some(1_000)).is_ok_and(|says| says.contains("the network card says 1000 Mbit/s")));
         assert!(judge_uplink(Some(2)).is_err_and(|says| says.ends_with("say --max-children 6")));
     }
 

@@ -72,10 +72,14 @@ fn what_cannot_be_is_refused_in_one_sentence() {
     let (_host, _) = host(&place, "tone", &["--hear", "none"]);
     let peer = "12D3KooWPjceQrSwdWXPyLLeABRXmuqt69Rg3sBYbU1Nft9HyQ6X";
     for (arguments, why) in [
-        (vec!["press"], "start it with --talk push"),
-        (vec!["volume", peer, "50%"], "nobody with this peer id is on stage"),
+        (vec!["press"], "start it with --say mic --talk push"),
+        (vec!["volume", peer, "50%"], "start it with --hear speakers"),
     ] {
         let said = sound(&place, "host", &arguments);
         assert!(said.status.code() == Some(1) && said.stderr.contains(why), "{}", said.stderr);
     }
+    let place = Place::new();
+    let (_host, _) = host(&place, "tone", &["--hear", &place.text("heard.s16le")]);
+    let said = sound(&place, "host", &["volume", peer, "50%"]);
+    assert!(said.stderr.contains("nobody with this peer id is on stage"), "{}", said.stderr);
 }

@@ -207,11 +207,13 @@ fn a_running_node_is_muted_and_talks_by_commands() -> Result<(), Failed> {
     // Muted, nobody records, whatever the key does.
     command(folder, "host", &["sound", "mute"]);
     wait_until("nobody records", || server.recording() == 0);
-    command(folder, "host", &["sound", "press"]);
+    let refused = Program::start(folder, "host", &["sound", "press"]).finish(LIMIT);
+    assert!(refused.sentence(1).contains("`treehouse sound unmute` first"), "{refused:?}");
     thread::sleep(Duration::from_secs(1));
     assert_eq!((server.recording(), frames(&mut listener)), (0, released), "muted, and yet it records or sends");
     command(folder, "host", &["sound", "unmute"]);
     wait_until("it records again", || server.recording() == 1);
+    command(folder, "host", &["sound", "press"]);
     thread::scope(|scope| {
         // In silence nothing is sent.
         scope.spawn(|| server.play(&said, 40));

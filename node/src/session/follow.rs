@@ -6,7 +6,7 @@ use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
-use treehouse_audio::{CaptureOptions, CapturedFrame, Say, Talk, Volume, encode::LossReport};
+use treehouse_audio::{CaptureOptions, CapturedFrame, Hear, Say, Talk, Volume, encode::LossReport};
 use treehouse_invite::{Policy, Role, StageMember};
 use treehouse_net::{Captured, Handle, address_text};
 use treehouse_room::{Command, Event as RoomEvent, JoinFailure, RoomError};
@@ -99,7 +99,11 @@ impl Session {
             self.outlet.event(Event::Speaking { peer: peer_id(&node), on: false });
         }
         self.outlet.refresh(now);
-        self.hearing.tell(&self.ears);
+        if self.hearing.tell(&self.ears) {
+            // Volumes that were chosen before there was anything to hear with.
+            let chosen = self.heard_as.iter().filter_map(|(node, voice)| Some((voice, self.volumes.get(node)?)));
+            chosen.for_each(|(voice, volume)| self.ears.set_volume(*voice, *volume));
+        }
         if looks.is_multiple_of(STATS_EVERY) {
             let stats = self.stats();
             self.outlet.event(Event::Stats(stats));
@@ -294,8 +298,16 @@ impl Session {
             Sound::Muted(_) | Sound::Talking(_) if self.setup.say == Say::None => {
                 return refused("this node says nothing: start it with --say mic");
             }
-            Sound::Talking(_) if self.setup.microphone.talk() != Talk::Push => {
-                return refused("this node sends without a key: start it with --talk push");
+            Sound::Talking(_)
+                if self.setup.microphone.talk() != Talk::Push || !matches!(self.setup.say, Say::Mic(_)) =>
+            {
+                return refused("this node sends without a key: start it with --say mic --talk push");
+            }
+            Sound::Talking(true) if self.muted => {
+                return refused("this node is muted: `treehouse sound unmute` first");
+            }
+            Sound::Volume { .. } if self.setup.hear == Hear::None => {
+                return refused("this node hears nothing: start it with --hear speakers");
             }
             Sound::Muted(muted) => {
                 self.muted = muted;
@@ -307,7 +319,9 @@ impl Session {
             }
             Sound::Volume { whom, percent } => {
                 let Some(voice) = self.heard_as.get(&whom) else {
-                    return refused("nobody with this peer id is on stage");
+                    return refused(
+                        "nobody with this peer id is on stage: who is, the view of the room says, and the event `stage`",
+                    );
                 };
                 let volume = Volume::new(f32::from(percent) / 100.0);
                 self.ears.set_volume(*voice, volume);

@@ -40,12 +40,14 @@ impl Hearing {
         })
     }
 
-    /// Tells the ears what has changed, once they are open.
-    pub fn tell(&mut self, ears: &Ears) {
+    /// Tells the ears what has changed, once they are open; whether they heard of it.
+    pub fn tell(&mut self, ears: &Ears) -> bool {
         let config = self.config();
-        if self.told != Some(config) && ears.set_jitter(config) {
+        let told = self.told != Some(config) && ears.set_jitter(config);
+        if told {
             self.told = Some(config);
         }
+        told
     }
 }
 
