@@ -7,12 +7,20 @@ use std::{
 };
 
 use libtest_mimic::Failed;
-use treehouse_tests::sound_server::{Running, SoundServer};
+use treehouse_tests::{
+    sound_server::{Running, SoundServer},
+    speech::missing,
+};
 
 /// A name of its own, so that no JACK server of a user's is meant.
 const JACK: &str = "treehouse-test";
 const PORT: &str = "22924";
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// What the program is called: its package has had both names.
+pub fn program() -> &'static str {
+    if missing(&["Jamulus"]).is_none() { "Jamulus" } else { "jamulus" }
+}
 
 /// PulseAudio's microphone leads into a JACK server without a sound card, and out of it to the speakers.
 pub struct Bridge<'a> {
@@ -66,7 +74,7 @@ impl<'a> Bridge<'a> {
     /// One speaks into the microphone, and another plays it by the speakers.
     pub fn players(&self) -> Result<Players, Failed> {
         let start = |name: &str, arguments: &[&str]| {
-            let mut command = jack(self.server, "Jamulus");
+            let mut command = jack(self.server, program());
             command.arg("--nogui").args(arguments);
             self.server.spawn(name, &mut command)
         };

@@ -51,7 +51,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Delays are measured: nothing runs beside.
     arguments.test_threads = Some(1);
-    let programs = ["pulseaudio", "pactl", "paplay", "parec", "jackd", "jack_connect", "Jamulus"];
+    let programs = ["pulseaudio", "pactl", "paplay", "parec", "jackd", "jack_connect", jamulus::program()];
     let lacking = missing(&programs).filter(|_| !must_run());
     if let Some(lacking) = &lacking {
         eprintln!("mouth_to_ear: skipped, {lacking}");
