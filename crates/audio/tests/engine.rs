@@ -1,5 +1,7 @@
 //! Capture and playback in real time, as a node uses them. The tests assert what was heard, never how fast.
 
+mod common;
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -77,31 +79,12 @@ fn listen(hear: Hear) -> (Playback, Receiver<PlaybackEvent>) {
 fn find(path: &Path, said: &[f32]) -> (usize, f32) {
     let mut reader = hound::WavReader::open(path).unwrap();
     let heard: Vec<f32> = reader.samples::<i16>().map(|s| f32::from(s.unwrap()) / 32_768.0).collect();
-    let like = |lag: usize, step: usize| {
-        let (mut dot, mut a2, mut b2) = (0.0, 1e-9, 1e-9);
-        for (a, b) in said.iter().zip(&heard[lag..]).step_by(step) {
-            dot += a * b;
-            a2 += a * a;
-            b2 += b * b;
-        }
-        dot / f32::sqrt(a2 * b2)
-    };
-    let best = |lags: &mut dyn Iterator<Item = usize>, step: usize| {
-        lags.map(|lag| (lag, like(lag, step))).fold((0, -1.0), |a, b| if b.1 > a.1 { b } else { a })
-    };
-    let last = heard.len().saturating_sub(said.len() / 2);
-    let (coarse, _) = best(&mut (0..last).step_by(3), 7);
-    best(&mut (coarse.saturating_sub(6)..(coarse + 6).min(last)), 1)
+    common::find(said, &heard)
 }
 
-/// How much of `said` is in a recording: the median likeness of its loud pieces of 100 ms. The rate of a voice moves by 0.4 % at most
-/// while its delay is held, so that longer ones are alike in sound and not in phase.
+/// How much of `said` is in a recording.
 fn likeness(path: &Path, said: &[f32]) -> f32 {
-    let power = |piece: &[f32]| piece.iter().map(|sample| sample * sample).sum::<f32>() / piece.len() as f32;
-    let loud = said.chunks_exact(4_800).filter(|piece| power(piece) > power(said) / 2.0);
-    let mut alike: Vec<f32> = loud.map(|piece| find(path, piece).1).collect();
-    alike.sort_by(f32::total_cmp);
-    alike[alike.len() / 2]
+    common::median(said, |_, piece| find(path, piece).1)
 }
 
 #[test]

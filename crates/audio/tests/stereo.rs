@@ -1,5 +1,7 @@
 //! Music from a stereo file to a listener's two ears: source, encoder, jitter buffer, decoder and mixer.
 
+mod common;
+
 use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
@@ -68,34 +70,13 @@ fn play(packets: &[Bytes], options: MixOptions, lost: impl Fn(usize) -> bool) ->
     [left, right]
 }
 
-/// The median, over the loud pieces of 100 ms of what was said, of the best correlation with what was heard up to 100 ms later. The
-/// rate of a voice moves by 0.4 % at most while its delay is held, so that longer pieces are alike in sound and not in phase.
+/// How much of what was said is in what was heard up to 100 ms later, once the voice has settled.
 fn likeness(said: &[f32], heard: &[f32]) -> f32 {
-    let power = |piece: &[f32]| piece.iter().map(|sample| sample * sample).sum::<f32>() / piece.len() as f32;
-    let mut alike: Vec<f32> = said[24_000..]
-        .chunks_exact(4_800)
-        .zip(heard[24_000..].windows(2 * 4_800).step_by(4_800))
-        .filter(|(piece, _)| power(piece) > power(said) / 2.0)
-        .map(|(piece, heard)| alike(piece, heard))
-        .collect();
-    alike.sort_by(f32::total_cmp);
-    alike[alike.len() / 2]
-}
-
-fn alike(said: &[f32], heard: &[f32]) -> f32 {
-    let at = |lag: usize, step: usize| {
-        let (mut dot, mut a2, mut b2) = (0.0, 1e-9, 1e-9);
-        for (a, b) in said.iter().zip(&heard[lag..]).step_by(step) {
-            dot += a * b;
-            a2 += a * a;
-            b2 += b * b;
-        }
-        dot / f32::sqrt(a2 * b2)
-    };
-    // Speech has its energy below 6 kHz.
-    let lags = heard.len() - said.len();
-    let coarse = (0..lags).step_by(4).max_by(|a, b| at(*a, 4).total_cmp(&at(*b, 4))).unwrap();
-    (coarse.saturating_sub(4)..(coarse + 4).min(lags)).map(|lag| at(lag, 1)).fold(-1.0, f32::max)
+    const SETTLED: usize = 24_000;
+    common::median(&said[SETTLED..], |at, piece| {
+        let from = SETTLED + at;
+        common::find(piece, &heard[from..heard.len().min(from + 2 * common::PIECE)]).1
+    })
 }
 
 const PLAIN: MixOptions = MixOptions { even_loudness: false, spatial: false };
