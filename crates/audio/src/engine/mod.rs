@@ -1,8 +1,9 @@
 //! What a node uses: [`Capture`] turns a source into encoded frames in real time, [`Playback`] turns frames of several
 //! voices into sound in real time.
 //!
-//! Each runs on one plain thread, paced by absolute deadlines: the n-th tick is due at start + n x 20 ms however late
-//! the last one was, so nothing drifts and a thread that woke late catches up without dropping a frame.
+//! Each runs on one plain thread, paced by absolute deadlines: a tick is due 20 ms after the last one was, however late that
+//! came, so nothing drifts and a thread that woke late catches up without dropping a frame. Where a device plays, ticks begin anew after
+//! silence and follow the device's clock.
 
 mod capture;
 mod desk;
