@@ -1,5 +1,7 @@
 //! Which devices there are, and which of them is meant.
 
+#[cfg(target_os = "linux")]
+use std::time::Instant;
 use std::{sync::mpsc::sync_channel, thread, time::Duration};
 
 use cpal::{
@@ -15,6 +17,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(6);
 /// A socket that is open connects within this, unless whoever it belongs to hangs.
 #[cfg(target_os = "linux")]
 const CONNECT_MAX: Duration = Duration::from_millis(500);
+
+/// PulseAudio asks the kernel who a client is once it has let it in; what the client sent in between comes from nobody, and is refused unless
+/// it has the server's own cookie. That was 3 of 10 where the cookie was another's, so that as many tries leave 6 of 10^6.
+#[cfg(target_os = "linux")]
+const CONNECT_TRIES: u32 = 10;
 
 /// A device that could be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +87,26 @@ fn list_now() -> Result<Vec<DeviceInfo>, DeviceError> {
 pub(super) struct System(cpal::Host);
 
 impl System {
+    #[cfg(target_os = "linux")]
     pub(super) fn new() -> Self {
-        #[cfg(target_os = "linux")]
-        if server_listens() {
+        let listens = server_listens();
+        if listens {
             super::cookie::ensure();
         }
+        let start = Instant::now();
+        let mut host = cpal::default_host();
+        // A server that refuses somebody has done so at once; one that hangs is not asked again.
+        for _ in 1..CONNECT_TRIES {
+            if !listens || host.id() != cpal::HostId::Alsa || start.elapsed() > CONNECT_MAX {
+                break;
+            }
+            host = cpal::default_host();
+        }
+        System(host)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn new() -> Self {
         System(cpal::default_host())
     }
 
