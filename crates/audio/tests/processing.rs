@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Trial::test("what_is_switched_off_changes_nothing", switched_off),
         Trial::test("nonsense_from_a_device_does_not_last", nonsense),
         Trial::test("an_echo_loses_30_db", echo_is_gone),
+        Trial::test("a_path_that_changes_is_learnt_again", path_changes),
         Trial::test("an_echo_of_voices_with_places_is_learnt_once", echo_with_places),
         Trial::test("a_quiet_voice_and_a_loud_one_come_out_alike", loudness),
         real("speech_is_left_as_it_is", clean_speech),
@@ -257,8 +258,36 @@ fn echo_is_gone() -> Result<(), Failed> {
                 loss(1, 3),
                 loss(3, 6)
             );
-            check(loss_db >= 30.0, figure)?;
+            check(loss_db >= 30.0 && late <= 2, figure)?;
         }
+    }
+    Ok(())
+}
+
+/// Somebody moves the microphone: the sound goes 5 ms further, another way round the room.
+fn path_changes() -> Result<(), Failed> {
+    let far = other_voice(20 * SECOND)?;
+    let mut echo = echo_of(&far, -10.0);
+    let further: Vec<f32> = std::iter::repeat_n(0.0, 5 * 48).chain(far.iter().map(|s| -s)).collect();
+    let other = echo_of(&further[..far.len()], -13.0);
+    echo[10 * SECOND..].copy_from_slice(&other[10 * SECOND..]);
+    for noise in [3e-4, 6e-3] {
+        let mut random = Random(7);
+        let mic: Vec<f32> = echo.iter().map(|s| s + noise * random.next()).collect();
+        let (out, _) = process(SPEECH_ONLY, Some(&far), &mic);
+        let loss =
+            |from: usize, to: usize| db(&echo[from * SECOND..to * SECOND]) - db(&out[from * SECOND..to * SECOND]);
+        let figure = format!(
+            "noise at {:.0} dBFS, a path that changes: loses {:.1} dB the second before, {:.1} the second after, {:.1} the next, \
+             then {:.1}, at the end {:.1}",
+            20.0 * (noise / 3.0_f32.sqrt()).log10(),
+            loss(9, 10),
+            loss(10, 11),
+            loss(11, 12),
+            loss(12, 13),
+            loss(17, 20)
+        );
+        check(loss(12, 13) >= if noise < 1e-3 { 25.0 } else { 15.0 }, figure)?;
     }
     Ok(())
 }
@@ -292,13 +321,13 @@ fn echo_with_places() -> Result<(), Failed> {
         loss(&out_mono, 2, 6),
         loss(&out_mono, 18, 30)
     );
-    check(loss_db >= 27.0 && loss_db > loss(&out_mono, 18, 30) + 15.0, figure)
+    check(loss_db >= 30.0 && loss_db > loss(&out_mono, 18, 30) + 15.0, figure)
 }
 
 fn double_talk() -> Result<(), Failed> {
     let near = clips()?;
     // Before both speak only the other side does, for so many seconds, from which the canceller learns.
-    let scenes = [(12, -20.0, 3.0), (12, -10.0, 3.0), (12, 0.0, 2.2), (3, -10.0, 2.4), (0, -10.0, 1.5)];
+    let scenes = [(12, -20.0, 3.0), (12, -10.0, 3.0), (12, 0.0, 3.0), (3, -10.0, 3.0), (0, -10.0, 3.0)];
     for (alone_s, relative_db, pesq_min) in scenes {
         let alone = alone_s * SECOND;
         // The other side says the same words at other times.

@@ -69,6 +69,9 @@ impl Echo {
         });
         self.keep_short();
         let echo = self.linear.process(&played, block);
+        if self.linear.has_changed() {
+            self.suppressor.forget();
+        }
         self.suppressor.process(&echo, block);
         self.linear.is_only_echo()
     }

@@ -7,6 +7,9 @@
 //! overlap-save, and it takes nothing from the near voice, since it only ever subtracts. What it cannot know (a path that
 //! changes, a loudspeaker that distorts, an echo later than [`LENGTH_MS`]) is left to the suppressor behind it.
 //!
+//! It needs ten seconds of speech for what two tell, so beside it the path is solved for ([`BatchEstimator`]). What is found stays as it
+//! is, while the filter follows; of the two the better one is subtracted, which is the filter where the path has just changed.
+//!
 //! Two loudspeakers have a path each. They are learnt as one for what both play and one for what they play differently: mostly that is
 //! nothing, and then the second costs nothing and has nothing to forget. Where it is something, a single path would be another one for
 //! each voice with a place of its own, and be learnt anew whenever somebody else speaks.
@@ -15,7 +18,10 @@ use std::sync::Arc;
 
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex, num_complex::Complex32};
 
-use super::BLOCK;
+use super::{
+    BLOCK,
+    batch::{BatchEstimator, Found, LOW_BLOCK},
+};
 
 /// How long after it was played an echo is found: buffers of the sound system and 150 ms of room.
 pub(super) const LENGTH_MS: usize = 250;
@@ -37,6 +43,15 @@ const ONLY_ECHO: f32 = 0.03;
 /// The power in a bin that counts as nothing: that of the last bit of 20.
 const NOTHING: f32 = 1e-9;
 
+/// From where to where, in bins, a path that was solved for at 16 kHz gives way to the other one: 6.75 to 7.75 kHz.
+const LOW_BINS: (usize, usize) = (135, 155);
+/// What is not known of a path that was solved for.
+const SOLVED: f32 = 1e-4;
+/// A path leaves this many times what another would, and this share of what came in, for so many blocks, only where it has changed.
+const CHANGED: f32 = 1.5;
+const CHANGED_LEFT: f32 = 0.25;
+const CHANGED_BLOCKS: usize = 30;
+
 type Spectrum = Vec<Complex32>;
 
 pub(super) struct LinearCanceller {
@@ -45,15 +60,51 @@ pub(super) struct LinearCanceller {
     scratch: Spectrum,
     /// Of what both loudspeakers play, and of how they differ.
     references: [Reference; 2],
+    batch: Box<BatchEstimator>,
     /// Power of what is no echo, in each bin.
     other: Vec<f32>,
     time: Vec<f32>,
-    spectrum: Spectrum,
-    /// Power of what comes in and of what is left.
+    spectrum: Vec<Complex32>,
+    /// Power of what comes in.
     near: f32,
+    /// By the path that is followed, and by the one that was solved for, if one was.
+    followed: Estimate,
+    solved: Estimate,
+    is_solved: bool,
+    /// For how many blocks that has been far worse than something else, and whether the path has just changed.
+    worse: usize,
+    has_changed: bool,
+}
+
+/// An echo as one path says, and what is left without it.
+struct Estimate {
+    echo: [f32; BLOCK],
     left: f32,
-    /// How much of the echo was subtracted at the end of the last block.
+    /// How much of it was subtracted at the end of the last block.
     weight: f32,
+}
+
+impl Estimate {
+    const fn new() -> Self {
+        Estimate { echo: [0.0; BLOCK], left: 0.0, weight: 0.0 }
+    }
+
+    /// Takes in the second half of what a convolution came to, which is the linear one.
+    fn hear(&mut self, convolved: &[f32], near: &[f32; BLOCK]) {
+        self.echo.iter_mut().zip(convolved.iter().skip(BLOCK)).for_each(|(echo, sample)| *echo = *sample);
+        let left = near.iter().zip(&self.echo).map(|(near, echo)| (near - echo).powi(2)).sum::<f32>();
+        self.left += LOUDNESS * (left - self.left);
+    }
+
+    /// Takes the echo out, from now on to this share.
+    fn subtract(&mut self, weight: f32, near: &mut [f32; BLOCK]) {
+        let slope = (weight - self.weight) / BLOCK as f32;
+        for (near, echo) in near.iter_mut().zip(&self.echo) {
+            self.weight += slope;
+            *near -= self.weight * echo;
+        }
+        self.weight = weight;
+    }
 }
 
 /// A signal that is played, and its path to the microphone.
@@ -65,6 +116,8 @@ struct Reference {
     /// Blocks for which something of it is still among `played`.
     sounds: usize,
     path: Vec<Spectrum>,
+    /// The path that was solved for, at the lower bins.
+    solved: Vec<Spectrum>,
     /// Variance of what is not known of each bin of the path.
     unknown: Vec<Vec<f32>>,
 }
@@ -78,6 +131,7 @@ impl Reference {
             last_played: [0.0; BLOCK],
             sounds: 0,
             path: (0..PARTITIONS).map(|_| zeros()).collect(),
+            solved: (0..PARTITIONS).map(|_| zeros()).collect(),
             unknown: vec![vec![UNKNOWN; BINS]; PARTITIONS],
         }
     }
@@ -112,11 +166,24 @@ impl Reference {
         self.played.iter().cycle().skip(self.newest).take(PARTITIONS)
     }
 
-    /// Adds the echo as the path says.
-    fn predict(&self, sum: &mut [Complex32]) {
-        for (played, path) in self.late().zip(&self.path) {
+    /// Adds the echo as a path says.
+    fn predict(&self, path: &[Spectrum], sum: &mut [Complex32]) {
+        for (played, path) in self.late().zip(path) {
             for ((sum, played), path) in sum.iter_mut().zip(played).zip(path) {
                 *sum += played * path;
+            }
+        }
+    }
+
+    /// Lets the path that was solved for be the one that is followed too.
+    fn follow_solved(&mut self) {
+        for ((path, solved), unknown) in self.path.iter_mut().zip(&self.solved).zip(&mut self.unknown) {
+            for (bin, ((path, solved), unknown)) in path.iter_mut().zip(solved).zip(unknown).enumerate() {
+                let share = low(bin);
+                *path += share * (solved - *path);
+                if share > 0.5 {
+                    *unknown = unknown.min(SOLVED);
+                }
             }
         }
     }
@@ -141,51 +208,100 @@ impl LinearCanceller {
             inverse,
             scratch,
             references: [Reference::new(), Reference::new()],
+            batch: Box::new(BatchEstimator::new()),
             other: vec![0.0; BINS],
             time: vec![0.0; FFT],
             spectrum: vec![Complex32::default(); BINS],
             near: 0.0,
-            left: 0.0,
-            weight: 0.0,
+            followed: Estimate::new(),
+            solved: Estimate::new(),
+            is_solved: false,
+            worse: 0,
+            has_changed: false,
         }
     }
 
     /// Takes the echo of what has been played up to and with `far`, left and right, out of `near`; returns the echo.
     pub(super) fn process(&mut self, far: &[[f32; BLOCK]; 2], near: &mut [f32; BLOCK]) -> [f32; BLOCK] {
-        self.push_played(far);
-        self.predict();
-        // Of a circular convolution the second half is the linear one.
-        let mut echo = [0.0; BLOCK];
-        echo.iter_mut().zip(self.time.iter().skip(BLOCK)).for_each(|(echo, sample)| *echo = *sample);
+        let came = *near;
+        let played = self.push_played(far);
+        self.near += LOUDNESS * (came.iter().map(|s| s * s).sum::<f32>() - self.near);
+        self.predict(&came);
         let (first, second) = self.time.split_at_mut(BLOCK);
         first.fill(0.0);
-        second.iter_mut().zip(near.iter().zip(&echo)).for_each(|(left, (near, echo))| *left = near - echo);
-        let weight = self.trust(near);
+        let left = second.iter_mut().zip(came.iter().zip(&self.followed.echo));
+        left.for_each(|(left, (near, echo))| *left = near - echo);
         transform(&*self.forward, &mut self.time, &mut self.spectrum, &mut self.scratch);
         self.learn();
-        let slope = (weight - self.weight) / BLOCK as f32;
-        for (near, echo) in near.iter_mut().zip(&echo) {
-            self.weight += slope;
-            *near -= self.weight * echo;
+        // All of the echo is to be subtracted, unless that makes it louder: then the path is wrong, and what came in goes out.
+        let is_solved_better = self.is_solved && self.solved.left <= self.followed.left;
+        let weight = if self.left() > self.near { 0.0 } else { 1.0 };
+        let (solved, followed) = if is_solved_better { (weight, 0.0) } else { (0.0, weight) };
+        self.solved.subtract(solved, near);
+        self.followed.subtract(followed, near);
+        let echo = if is_solved_better { self.solved.echo } else { self.followed.echo };
+        self.look_for_change();
+        let [both, differ] = &played;
+        if let Some(found) = self.batch.process([both, differ], &came, near) {
+            self.take(&found);
         }
-        self.weight = weight;
         echo
     }
 
-    /// All of the echo is to be subtracted, unless that makes it louder: then the path is wrong, and what came in goes out.
-    fn trust(&mut self, near: &[f32; BLOCK]) -> f32 {
-        let power = |samples: &mut dyn Iterator<Item = &f32>| samples.map(|s| s * s).sum::<f32>();
-        self.near += LOUDNESS * (power(&mut near.iter()) - self.near);
-        self.left += LOUDNESS * (power(&mut self.time.iter().skip(BLOCK)) - self.left);
-        if self.left > self.near { 0.0 } else { 1.0 }
+    /// Power of what is left by the better path.
+    fn left(&self) -> f32 {
+        if self.is_solved { self.solved.left.min(self.followed.left) } else { self.followed.left }
     }
 
     /// Whether nearly all that came in lately was an echo.
     pub(super) fn is_only_echo(&self) -> bool {
-        self.left < ONLY_ECHO * self.near
+        self.left() < ONLY_ECHO * self.near
     }
 
-    fn push_played(&mut self, [left, right]: &[[f32; BLOCK]; 2]) {
+    /// Whether the path was seen to be another one than before in this block.
+    pub(super) fn has_changed(&self) -> bool {
+        self.has_changed
+    }
+
+    fn look_for_change(&mut self) {
+        let is_bad = self.solved.left > CHANGED_LEFT * self.near;
+        let is_worse = self.is_solved && is_bad && self.solved.left > CHANGED * self.followed.left.min(self.near);
+        self.worse = if is_worse { self.worse + 1 } else { 0 };
+        self.has_changed = self.worse >= CHANGED_BLOCKS;
+        if self.has_changed {
+            (self.is_solved, self.worse) = (false, 0);
+            self.batch.forget(CHANGED_BLOCKS);
+        }
+    }
+
+    /// Takes over a path that was solved for.
+    fn take(&mut self, found: &Found) {
+        // Of two paths only what both make of the voices so far is known.
+        let is_certain = found.is_much_better && found.taps.iter().any(Vec::is_empty);
+        for (reference, taps) in self.references.iter_mut().zip(&found.taps) {
+            if taps.is_empty() {
+                // Nothing of it was played, so that nothing better is known.
+                reference.solved.clone_from(&reference.path);
+                continue;
+            }
+            for (at, partition) in reference.solved.iter_mut().enumerate() {
+                self.time.fill(0.0);
+                // With silence between, its lower bins are those of the same at 48 kHz.
+                let taps = taps.iter().skip(at * LOW_BLOCK).take(LOW_BLOCK);
+                self.time.iter_mut().step_by(BLOCK / LOW_BLOCK).zip(taps).for_each(|(time, tap)| *time = *tap);
+                transform(&*self.forward, &mut self.time, partition, &mut self.scratch);
+            }
+            if is_certain {
+                reference.follow_solved();
+            }
+        }
+        // It is better than what is in use, so it begins with that.
+        self.solved.left = self.left().min(self.near);
+        (self.is_solved, self.worse) = (true, 0);
+    }
+
+    /// Returns what both loudspeakers play, and how they differ.
+    fn push_played(&mut self, [left, right]: &[[f32; BLOCK]; 2]) -> [[f32; BLOCK]; 2] {
         let (mut both, mut differ) = (*left, *left);
         for ((both, differ), right) in both.iter_mut().zip(&mut differ).zip(right) {
             (*both, *differ) = ((*both + right) / 2.0, (*differ - right) / 2.0);
@@ -193,15 +309,28 @@ impl LinearCanceller {
         for (reference, block) in self.references.iter_mut().zip([&both, &differ]) {
             reference.push(block, &*self.forward, &mut self.time, &mut self.scratch);
         }
+        [both, differ]
     }
 
-    /// Fills `time` with the echo as the paths say.
-    fn predict(&mut self) {
+    /// Asks the paths for the echo in what came in.
+    fn predict(&mut self, near: &[f32; BLOCK]) {
+        let mut followed = vec![Complex32::default(); BINS];
         self.spectrum.fill(Complex32::default());
         for reference in self.references.iter().filter(|reference| reference.sounds > 0) {
-            reference.predict(&mut self.spectrum);
+            reference.predict(&reference.path, &mut followed);
+            if self.is_solved {
+                reference.predict(&reference.solved, &mut self.spectrum);
+            }
         }
-        back(&*self.inverse, &mut self.spectrum, &mut self.time, &mut self.scratch);
+        if self.is_solved {
+            for (bin, (solved, followed)) in self.spectrum.iter_mut().zip(&followed).enumerate() {
+                *solved = followed + low(bin) * (*solved - followed);
+            }
+            back(&*self.inverse, &mut self.spectrum, &mut self.time, &mut self.scratch);
+            self.solved.hear(&self.time, near);
+        }
+        back(&*self.inverse, &mut followed, &mut self.time, &mut self.scratch);
+        self.followed.hear(&self.time, near);
     }
 
     /// Moves the paths towards what `spectrum`, the remainder, says that they lacked.
@@ -230,6 +359,12 @@ impl LinearCanceller {
             }
         }
     }
+}
+
+/// How much of a path that was solved for counts at a bin.
+fn low(bin: usize) -> f32 {
+    let (from, to) = LOW_BINS;
+    (to.saturating_sub(bin) as f32 / (to - from) as f32).min(1.0)
 }
 
 /// By how much each bin of one partition's path is to move, and what is not known of it then.

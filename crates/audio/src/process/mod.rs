@@ -16,6 +16,7 @@
 //! it alone scores 4.0 in PESQ wideband, 4.5 through this one. The suppressor needs that filter, and scores 0.3 to 0.5 less in noise.
 
 mod activity;
+mod batch;
 mod echo;
 mod high_pass;
 mod linear;

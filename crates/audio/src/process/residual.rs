@@ -125,6 +125,11 @@ impl ResidualSuppressor {
         }
     }
 
+    /// The path has changed, and with it what the filter leaves.
+    pub(super) fn forget(&mut self) {
+        self.bands.iter_mut().for_each(|band| *band = Band::new());
+    }
+
     /// Takes out of `voice` what is left of `echo`; what comes out lags by half a frame, 5 ms.
     pub(super) fn process(&mut self, echo: &[f32; BLOCK], voice: &mut [f32; BLOCK]) {
         for (echo, voice) in echo.chunks_exact(HOP).zip(voice.chunks_exact_mut(HOP)) {

@@ -1,0 +1,188 @@
+//! The echo's path by weighted least squares over the last half to three seconds, solved a little in each block.
+//!
+//! A filter that learns block by block needs some ten seconds of speech to know a path well, because speech excites few frequencies at a time. Solved
+//! for at once, the same seconds tell far more: of half a second 20 dB of the echo are known, of three 40. The normal equations of 4,000
+//! taps are solved by conjugate gradients (Hestenes and Stiefel, 1952) that need their matrix only as a convolution, by FFT, with a
+//! circulant in front (Chan, "An optimal circulant preconditioner for Toeplitz systems", 1988). Blocks are weighted by how little was left
+//! of them the last time, again and again, so that those in which somebody speaks here count for little (iteratively reweighted
+//! least squares: Holland and Welsch, 1977). What does not follow from them stays as it was known, which keeps noise from making up a path, and
+//! one voice at one place from undoing what another taught of the same two loudspeakers.
+//!
+//! All of it is at 16 kHz, where nearly all of a voice is. A path is worth something only if it does better on what came after
+//! the seconds that it was solved from.
+
+mod kept;
+mod solution;
+#[cfg(test)]
+mod tests;
+
+use realfft::RealFftPlanner;
+
+use self::{
+    kept::{Decimator, Kept},
+    solution::{Plan, Solution},
+};
+use super::BLOCK;
+
+const DECIMATION: usize = 3;
+/// Samples of 10 ms at 16 kHz.
+pub(super) const LOW_BLOCK: usize = BLOCK / DECIMATION;
+/// Blocks that a path is long, as the filter that follows it.
+const PATH_BLOCKS: usize = super::linear::LENGTH_MS / 10;
+/// Taps of a path.
+const TAPS: usize = PATH_BLOCKS * LOW_BLOCK;
+/// Lengths of the convolutions that paths are solved by: 0.5, 1.3 and 2.8 s, and the path.
+const LENGTHS: [usize; 3] = [12_288, 24_576, 49_152];
+/// How long a path is judged at most, in blocks: what fits into the second of them.
+const JUDGED_MAX: usize = LENGTHS[1] / LOW_BLOCK - PATH_BLOCKS;
+/// Blocks that are kept at most: the longest window, the path before it, what comes while it is solved, and what goes at a time.
+const KEPT_MAX: usize = 640;
+/// Samples of FFTs in a block: two of the longest, 1 to 2 ms of a core.
+const BUDGET: usize = LENGTHS[2];
+/// Length of the circulant.
+const CIRCULANT: usize = 8_192;
+/// Power of a sample that counts as nothing: that of the last bit of 16.
+const NOTHING: f64 = 1e-9;
+/// How much better a path must be in the mean of blocks, in dB; and from where on it is much better.
+const BETTER_DB: f64 = 0.5;
+const MUCH_BETTER_DB: f64 = 3.0;
+/// Blocks between two solutions of the longest window: 3 s, and where they bring less than 1 dB up to 12.
+const PAUSE: (usize, usize) = (300, 1_200);
+
+/// A path that was found to be better than the one in use.
+pub(super) struct Found {
+    /// Taps at 16 kHz, for what both loudspeakers play and for how they differ; the second is empty where they do not.
+    pub(super) taps: [Vec<f32>; 2],
+    /// Whether it is so much better that nothing else is worth keeping.
+    pub(super) is_much_better: bool,
+}
+
+pub(super) struct BatchEstimator {
+    low: [Decimator; 4],
+    kept: Kept,
+    plans: Vec<Plan>,
+    circulant: Plan,
+    solution: Solution,
+    /// What is being solved for.
+    job: Option<Job>,
+    /// Blocks since the path has been what it is, as far as is known.
+    age: usize,
+    /// Blocks until the next solution, and how many there are between two.
+    wait: usize,
+    pause: usize,
+}
+
+/// Which blocks a solution is for.
+#[derive(Clone, Copy)]
+struct Job {
+    /// Of `LENGTHS`.
+    size: usize,
+    /// First block and the one after the last.
+    from: usize,
+    to: usize,
+    credit: usize,
+}
+
+impl BatchEstimator {
+    pub(super) fn new() -> Self {
+        let mut planner = RealFftPlanner::new();
+        BatchEstimator {
+            low: std::array::from_fn(|_| Decimator::new()),
+            kept: Kept::new(),
+            plans: LENGTHS.iter().map(|length| Plan::new(&mut planner, *length)).collect(),
+            circulant: Plan::new(&mut planner, CIRCULANT),
+            solution: Solution::new(),
+            job: None,
+            age: 0,
+            wait: 0,
+            pause: PAUSE.0,
+        }
+    }
+
+    /// Takes in a block of what is played, of what came in, and of what is left of that now; returns a better path if one is found.
+    pub(super) fn process(
+        &mut self,
+        played: [&[f32; BLOCK]; 2],
+        near: &[f32; BLOCK],
+        left: &[f32; BLOCK],
+    ) -> Option<Found> {
+        let [both, differ, near_low, left_low] = &mut self.low;
+        let played = [both.process(played[0]), differ.process(played[1])];
+        self.kept.push(&played, &near_low.process(near), mean_square(&left_low.process(left)));
+        self.age += 1;
+        self.wait = self.wait.saturating_sub(1);
+        let Some(mut job) = self.job else {
+            self.begin();
+            return None;
+        };
+        let plan = self.plans.get_mut(job.size)?;
+        job.credit += BUDGET;
+        while job.credit >= plan.length {
+            job.credit -= plan.length;
+            if self.solution.half_step(plan, &mut self.circulant) {
+                self.job = None;
+                return self.judge(job);
+            }
+        }
+        self.job = Some(job);
+        None
+    }
+
+    /// The path has been another one for so many blocks: what came in before says nothing of it. Of two paths it does say something: mostly it is
+    /// another voice at another place that makes them seem wrong, and only both voices together tell what they are.
+    pub(super) fn forget(&mut self, age: usize) {
+        (self.wait, self.pause) = (0, PAUSE.0);
+        if self.solution.used == 1 {
+            self.job = None;
+            self.age = age;
+            self.solution.forget();
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.wait > 0 {
+            return;
+        }
+        let to = self.kept.blocks();
+        // The longest window that there is, if something was played in at least half of it.
+        let window = |length: usize| length / LOW_BLOCK - PATH_BLOCKS;
+        let fits = |length: usize| {
+            let blocks = window(length);
+            blocks <= self.age && 2 * self.kept.sounding(to.saturating_sub(blocks), to) >= blocks
+        };
+        let Some(size) = LENGTHS.iter().rposition(|length| fits(*length)) else { return };
+        let (Some(plan), Some(length)) = (self.plans.get_mut(size), LENGTHS.get(size)) else { return };
+        let from = to - window(*length);
+        if self.solution.begin(plan, &self.kept, from, to) {
+            self.job = Some(Job { size, from, to, credit: 0 });
+        }
+    }
+
+    /// Whether the path does better than the one in use on what has come in since.
+    fn judge(&mut self, job: Job) -> Option<Found> {
+        let now = self.kept.blocks();
+        let from = job.to.max(now.saturating_sub(JUDGED_MAX));
+        let plan = self.plans.get_mut(1)?;
+        let lefts = self.solution.lefts(plan, &self.kept, from, now);
+        let gains: Vec<f64> = lefts
+            .iter()
+            .zip(self.kept.lefts(from, now))
+            .map(|(new, old)| 10.0 * ((new + NOTHING) / (f64::from(*old) + NOTHING)).log10())
+            .collect();
+        let gain_db = gains.iter().sum::<f64>() / gains.len().max(1) as f64;
+        if job.size + 1 == LENGTHS.len() {
+            self.pause = if gain_db < -1.0 { PAUSE.0 } else { (2 * self.pause).min(PAUSE.1) };
+            self.wait = self.pause.saturating_sub(now - job.to);
+        }
+        tracing::trace!(gain_db, blocks = job.to - job.from, "a path was solved for");
+        if gain_db > -BETTER_DB {
+            return None;
+        }
+        self.solution.keep();
+        Some(Found { taps: self.solution.taps(), is_much_better: gain_db < -MUCH_BETTER_DB })
+    }
+}
+
+fn mean_square(samples: &[f32]) -> f32 {
+    samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32
+}
