@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Trial::test("nonsense_from_a_device_does_not_last", nonsense),
         Trial::test("an_echo_loses_30_db", echo_is_gone),
         Trial::test("a_path_that_changes_is_learnt_again", path_changes),
+        Trial::test("two_cards_whose_clocks_differ_are_brought_into_step", clocks_differ),
         Trial::test("an_echo_of_voices_with_places_is_learnt_once", echo_with_places),
         Trial::test("a_quiet_voice_and_a_loud_one_come_out_alike", loudness),
         real("speech_is_left_as_it_is", clean_speech),
@@ -288,6 +289,62 @@ fn path_changes() -> Result<(), Failed> {
             loss(17, 20)
         );
         check(loss(12, 13) >= if noise < 1e-3 { 25.0 } else { 15.0 }, figure)?;
+    }
+    Ok(())
+}
+
+/// Sound by a clock that is slower by so many parts in a million.
+fn by_another_clock(samples: &[f32], ppm: f32) -> Vec<f32> {
+    const HALF: isize = 16;
+    let at = |index: isize| usize::try_from(index).ok().and_then(|index| samples.get(index)).copied().unwrap_or(0.0);
+    let count = (samples.len() as f64 / (1.0 + f64::from(ppm) * 1e-6)) as usize;
+    let sample = |n: usize| -> f32 {
+        let place = n as f64 * (1.0 + f64::from(ppm) * 1e-6);
+        let (whole, part) = (place.floor() as isize, place.fract() as f32);
+        // A sinc in a Hann window.
+        (1 - HALF..=HALF)
+            .map(|tap| {
+                let x = std::f32::consts::PI * (tap as f32 - part);
+                let sinc = if x.abs() < 1e-6 { 1.0 } else { x.sin() / x };
+                at(whole + tap) * sinc * (0.5 + 0.5 * (x / HALF as f32).cos())
+            })
+            .sum()
+    };
+    (0..count).map(sample).collect()
+}
+
+/// A microphone and loudspeakers of two cards: in the time of one second of the microphone more or less than a second is played.
+fn clocks_differ() -> Result<(), Failed> {
+    let far = other_voice(40 * SECOND)?;
+    let echo = echo_of(&far, -10.0);
+    for ppm in [0.0, 20.0, 50.0, -100.0, 300.0] {
+        let mut random = Random(7);
+        let heard = by_another_clock(&echo, ppm);
+        let mic: Vec<f32> = heard.iter().map(|s| s + 3e-4 * random.next()).collect();
+        let mut processor = Processor::new(SPEECH_ONLY);
+        let (mut out, mut played) = (Vec::new(), far.as_chunks::<BLOCK>().0.iter());
+        let mut given = 0;
+        for (at, block) in mic.as_chunks::<BLOCK>().0.iter().enumerate() {
+            // A block is taken in before it is heard.
+            while (given as f64) < (at + 2) as f64 * (1.0 + f64::from(ppm) * 1e-6) {
+                if let Some(far) = played.next() {
+                    processor.far_end(&[*far, *far]);
+                }
+                given += 1;
+            }
+            let mut block = *block;
+            processor.near_end(&mut block);
+            out.extend(block);
+        }
+        let loss = |from: usize, to: usize| db(&mic[from * SECOND..to * SECOND]) - db(&out[from * SECOND..to * SECOND]);
+        let figure = format!(
+            "clocks {ppm} ppm apart: loses {:.1} dB at 1-3 s, {:.1} at 3-6 s, {:.1} at 6-10 s, {:.1} at 20-39 s",
+            loss(1, 3),
+            loss(3, 6),
+            loss(6, 10),
+            loss(20, 39)
+        );
+        check(loss(20, 39) >= 25.0, figure)?;
     }
     Ok(())
 }

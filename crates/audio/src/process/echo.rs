@@ -11,7 +11,14 @@
 
 use std::collections::VecDeque;
 
-use super::{BLOCK, linear::LinearCanceller, residual::ResidualSuppressor};
+use rubato::{
+    Adjustable, Async, FixedAsync, Indexing, PolynomialDegree, Resampler, audioadapter_buffers::direct::SequentialSlice,
+};
+
+use super::{BLOCK, clock::PPM_MAX, linear::LinearCanceller, residual::ResidualSuppressor};
+
+/// Room for what a block becomes.
+const ROOM: usize = BLOCK + 16;
 
 /// Half a second of waiting blocks; more means that nobody takes them, and the oldest goes.
 const WAITING_MAX: usize = 50;
@@ -25,6 +32,7 @@ const LATE_MAX: u32 = 2;
 pub(super) struct Echo {
     linear: LinearCanceller,
     suppressor: ResidualSuppressor,
+    in_step: InStep,
     /// Left and right.
     waiting: VecDeque<[[f32; BLOCK]; 2]>,
     /// Blocks that silence took the place of, still to come.
@@ -40,6 +48,7 @@ impl Echo {
         Echo {
             linear: LinearCanceller::new(),
             suppressor: ResidualSuppressor::new(),
+            in_step: InStep::default(),
             waiting: VecDeque::with_capacity(WAITING_MAX),
             owed: 0,
             shortest: WAITING_MAX,
@@ -50,6 +59,13 @@ impl Echo {
 
     /// Takes 10 ms that are played, left and right.
     pub(super) fn far_end(&mut self, pair: &[[f32; BLOCK]; 2]) {
+        self.in_step.push(pair);
+        while let Some(pair) = self.in_step.pop() {
+            self.wait(&pair);
+        }
+    }
+
+    fn wait(&mut self, pair: &[[f32; BLOCK]; 2]) {
         if self.owed > 0 {
             self.owed -= 1;
             return;
@@ -69,6 +85,9 @@ impl Echo {
         });
         self.keep_short();
         let echo = self.linear.process(&played, block);
+        if let Some(ppm) = self.linear.take_ppm() {
+            self.in_step.turn(ppm);
+        }
         if self.linear.has_changed() {
             self.suppressor.forget();
         }
@@ -87,6 +106,52 @@ impl Echo {
             self.waiting.drain(..self.shortest.saturating_sub(CUSHION));
             (self.shortest, self.late, self.looked) = (WAITING_MAX, 0, 0);
         }
+    }
+}
+
+/// What is played, resampled from the loudspeakers' clock to the microphone's.
+#[derive(Default)]
+struct InStep {
+    /// None while the clocks are thought to be the same.
+    resampler: Option<Async<f32>>,
+    ppm: f32,
+    ready: [Vec<f32>; 2],
+}
+
+impl InStep {
+    /// Makes what is played from now on longer by so much.
+    fn turn(&mut self, ppm: f32) {
+        self.ppm = (self.ppm + ppm).clamp(-PPM_MAX, PPM_MAX);
+        tracing::debug!(ppm = self.ppm, "the microphone's clock and the loudspeakers' differ");
+        if self.resampler.is_none() {
+            let most = 1.0 + 2.0 * f64::from(PPM_MAX) / 1e6;
+            // Polynomials of eight points, as for voices; a failure of the library would cost the correction.
+            self.resampler = Async::new_poly(1.0, most, PolynomialDegree::Septic, BLOCK, 2, FixedAsync::Input).ok();
+        }
+        if let Some(resampler) = &mut self.resampler {
+            let _ = resampler.set_resample_ratio_relative(1.0 + f64::from(self.ppm) / 1e6, true);
+        }
+    }
+
+    fn push(&mut self, pair: &[[f32; BLOCK]; 2]) {
+        let mut out = [0.0; 2 * ROOM];
+        let made = self.resampler.as_mut().and_then(|resampler| {
+            let input = SequentialSlice::new(pair.as_flattened(), 2, BLOCK).ok()?;
+            let mut output = SequentialSlice::new_mut(&mut out, 2, ROOM).ok()?;
+            resampler.process_into_buffer(&input, &mut output, Some(&Indexing::new())).ok()
+        });
+        let (left, right) = out.split_at(ROOM);
+        for ((ready, resampled), as_it_came) in self.ready.iter_mut().zip([left, right]).zip(pair) {
+            ready.extend_from_slice(made.and_then(|(_, made)| resampled.get(..made)).unwrap_or(as_it_came));
+        }
+    }
+
+    fn pop(&mut self) -> Option<[[f32; BLOCK]; 2]> {
+        let [left, right] = &mut self.ready;
+        let pair = [*left.first_chunk()?, *right.first_chunk()?];
+        left.drain(..BLOCK);
+        right.drain(..BLOCK);
+        Some(pair)
     }
 }
 

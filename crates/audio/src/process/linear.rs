@@ -263,6 +263,12 @@ impl LinearCanceller {
         self.has_changed
     }
 
+    /// By how many parts in a million what is played is to be made longer from now on to keep step with what comes in, if that is seen just
+    /// now.
+    pub(super) fn take_ppm(&mut self) -> Option<f32> {
+        self.batch.take_ppm()
+    }
+
     fn look_for_change(&mut self) {
         let is_bad = self.solved.left > CHANGED_LEFT * self.near;
         let is_worse = self.is_solved && is_bad && self.solved.left > CHANGED * self.followed.left.min(self.near);

@@ -17,6 +17,7 @@
 
 mod activity;
 mod batch;
+mod clock;
 mod echo;
 mod high_pass;
 mod linear;

@@ -22,7 +22,7 @@ use self::{
     kept::{Decimator, Kept},
     solution::{Plan, Solution},
 };
-use super::BLOCK;
+use super::{BLOCK, clock::ClockEstimator};
 
 const DECIMATION: usize = 3;
 /// Samples of 10 ms at 16 kHz.
@@ -33,6 +33,8 @@ const PATH_BLOCKS: usize = super::linear::LENGTH_MS / 10;
 const TAPS: usize = PATH_BLOCKS * LOW_BLOCK;
 /// Lengths of the convolutions that paths are solved by: 0.5, 1.3 and 2.8 s, and the path.
 const LENGTHS: [usize; 3] = [12_288, 24_576, 49_152];
+/// How far a path must have moved for the clocks to be thought to differ, in samples: what it is known to after so long is less.
+const MOVED: [f32; 3] = [0.6, 0.4, 0.1];
 /// How long a path is judged at most, in blocks: what fits into the second of them.
 const JUDGED_MAX: usize = LENGTHS[1] / LOW_BLOCK - PATH_BLOCKS;
 /// Blocks that are kept at most: the longest window, the path before it, what comes while it is solved, and what goes at a time.
@@ -40,7 +42,7 @@ const KEPT_MAX: usize = 640;
 /// Samples of FFTs in a block: two of the longest, 1 to 2 ms of a core.
 const BUDGET: usize = LENGTHS[2];
 /// Length of the circulant.
-const CIRCULANT: usize = 8_192;
+pub(super) const CIRCULANT: usize = 8_192;
 /// Power of a sample that counts as nothing: that of the last bit of 16.
 const NOTHING: f64 = 1e-9;
 /// How much better a path must be in the mean of blocks, in dB; and from where on it is much better.
@@ -48,6 +50,9 @@ const BETTER_DB: f64 = 0.5;
 const MUCH_BETTER_DB: f64 = 3.0;
 /// Blocks between two solutions of the longest window: 3 s, and where they bring less than 1 dB up to 12.
 const PAUSE: (usize, usize) = (300, 1_200);
+
+/// Clocks that differ by no more may be solved over.
+const SAME_PPM: f32 = 20.0;
 
 /// A path that was found to be better than the one in use.
 pub(super) struct Found {
@@ -63,6 +68,9 @@ pub(super) struct BatchEstimator {
     plans: Vec<Plan>,
     circulant: Plan,
     solution: Solution,
+    clock: ClockEstimator,
+    /// By how many parts in a million what is played is too short, as far as is known.
+    ppm: Option<f32>,
     /// What is being solved for.
     job: Option<Job>,
     /// Blocks since the path has been what it is, as far as is known.
@@ -92,6 +100,8 @@ impl BatchEstimator {
             plans: LENGTHS.iter().map(|length| Plan::new(&mut planner, *length)).collect(),
             circulant: Plan::new(&mut planner, CIRCULANT),
             solution: Solution::new(),
+            clock: ClockEstimator::default(),
+            ppm: None,
             job: None,
             age: 0,
             wait: 0,
@@ -136,7 +146,20 @@ impl BatchEstimator {
             self.job = None;
             self.age = age;
             self.solution.forget();
+            self.clock.forget();
         }
+    }
+
+    /// By how many parts in a million what is played is to be made longer from now on to keep step with what comes in, if that is seen just
+    /// now.
+    pub(super) fn take_ppm(&mut self) -> Option<f32> {
+        let ppm = self.ppm.take()?;
+        if ppm.abs() > SAME_PPM {
+            // What came before was out of step.
+            self.job = None;
+            (self.age, self.wait, self.pause) = (0, 0, PAUSE.0);
+        }
+        Some(ppm)
     }
 
     fn begin(&mut self) {
@@ -170,8 +193,16 @@ impl BatchEstimator {
             .map(|(new, old)| 10.0 * ((new + NOTHING) / (f64::from(*old) + NOTHING)).log10())
             .collect();
         let gain_db = gains.iter().sum::<f64>() / gains.len().max(1) as f64;
+        // What is out of step does badly on what comes later, and says by how much it is.
+        let moved = MOVED.get(job.size).copied()?;
+        if self.solution.fits() {
+            let at = (self.solution.middle() + job.from as f64) * LOW_BLOCK as f64;
+            self.circulant.transform(0, self.solution.path().iter().copied());
+            self.ppm = self.clock.take(&self.circulant.spectrum, at, moved);
+        }
         if job.size + 1 == LENGTHS.len() {
-            self.pause = if gain_db < -1.0 { PAUSE.0 } else { (2 * self.pause).min(PAUSE.1) };
+            self.pause =
+                if gain_db < -1.0 || self.clock.is_moving(moved) { PAUSE.0 } else { (2 * self.pause).min(PAUSE.1) };
             self.wait = self.pause.saturating_sub(now - job.to);
         }
         tracing::trace!(gain_db, blocks = job.to - job.from, "a path was solved for");

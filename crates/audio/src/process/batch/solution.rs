@@ -20,7 +20,7 @@ pub(super) struct Plan {
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
     time: Vec<f32>,
-    spectrum: Vec<Complex32>,
+    pub(super) spectrum: Vec<Complex32>,
     sum: Vec<Complex32>,
     scratch: Vec<Complex32>,
 }
@@ -42,7 +42,7 @@ impl Plan {
     }
 
     /// The spectrum of samples that begin at `at`, with silence around them.
-    fn transform(&mut self, at: usize, samples: impl Iterator<Item = f32>) {
+    pub(super) fn transform(&mut self, at: usize, samples: impl Iterator<Item = f32>) {
         self.time.fill(0.0);
         self.time.iter_mut().skip(at).zip(samples).for_each(|(time, sample)| *time = sample);
         // The lengths are the plan's own.
@@ -90,6 +90,13 @@ pub(super) struct Solution {
     /// Weight of each block, and their mean.
     weights: Vec<f64>,
     weight: f64,
+    /// Power of a sample that came in, and in the mean of what was left when blocks were weighed the last time.
+    came: f64,
+    left: f64,
+    /// When the window was, in blocks from its beginning: the middle of what was played, as blocks are weighed.
+    middle: f64,
+    /// Power of a sample of each block that was played.
+    played: Vec<f64>,
     /// How much it speaks against a path that a tap is other than what was known of it.
     penalty: f64,
     /// Gradient times what the circulant makes of it.
@@ -119,6 +126,10 @@ impl Solution {
             image: Vec::new(),
             weights: Vec::new(),
             weight: 0.0,
+            came: 0.0,
+            left: 0.0,
+            middle: 0.0,
+            played: Vec::new(),
             penalty: 0.0,
             slope: 0.0,
             round: 0,
@@ -139,6 +150,21 @@ impl Solution {
         self.sides.iter_mut().take(self.used).for_each(|side| side.known.copy_from_slice(&side.path));
     }
 
+    /// Whether it explains half of what came in or more.
+    pub(super) fn fits(&self) -> bool {
+        self.left < 0.5 * self.came
+    }
+
+    /// When it was true, in blocks since the window began.
+    pub(super) fn middle(&self) -> f64 {
+        self.middle
+    }
+
+    /// Taps for what both loudspeakers play.
+    pub(super) fn path(&self) -> &[f32] {
+        &self.sides[0].path
+    }
+
     pub(super) fn taps(&self) -> [Vec<f32>; 2] {
         let [both, differ] = &self.sides;
         [both.path.clone(), if self.used > 1 { differ.path.clone() } else { Vec::new() }]
@@ -155,6 +181,10 @@ impl Solution {
             return false;
         }
         self.penalty = TAPS as f64 / LOUDER * far / near;
+        self.came = near / self.near.len() as f64;
+        self.played.clear();
+        let played = kept.played(0, from, to).chunks(LOW_BLOCK).skip(PATH_BLOCKS);
+        self.played.extend(played.map(|block| f64::from(mean_square(block))));
         for (at, side) in self.sides.iter_mut().enumerate().take(self.used) {
             plan.transform(0, kept.played(at, from, to).iter().copied());
             side.spectrum.clear();
@@ -227,6 +257,10 @@ impl Solution {
         let weigh = |left: &f64| 1.0 / (if is_first { mean } else { *left } + LEFT_MIN * mean + NOTHING);
         self.weights.clear();
         self.weights.extend(lefts.iter().map(weigh));
+        self.left = mean;
+        let shares = || self.weights.iter().zip(&self.played).map(|(weight, played)| weight * played).enumerate();
+        let all = shares().map(|(_, share)| share).sum::<f64>();
+        self.middle = shares().map(|(at, share)| (at as f64 + 0.5) * share).sum::<f64>() / all.max(f64::MIN_POSITIVE);
         self.weight = self.weights.iter().sum::<f64>() / self.weights.len().max(1) as f64;
     }
 
