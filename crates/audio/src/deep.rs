@@ -297,38 +297,3 @@ fn what(code: c_int) -> &'static str {
         _ => "internal error",
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{FRAME, Sample, source::FileSource};
-
-    /// How far back the middle one of a sample's packets reaches, in milliseconds, and how large they are on average.
-    fn reach(expected_loss_percent: i32, duration_ms: i32) -> (i32, usize) {
-        let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Audio).unwrap();
-        encoder.set_bitrate(Bitrate::Bits(32_000)).unwrap();
-        encoder.set_signal(Signal::Voice).unwrap();
-        encoder.set_packet_loss_perc(expected_loss_percent).unwrap();
-        encoder.set_dred_duration(duration_ms / 10).unwrap();
-        let mut decoder = Decoder::new(48_000, Channels::Mono).unwrap();
-        let mut source = FileSource::sample(Sample::One).unwrap();
-        let (mut pcm, mut out) = ([0.0; FRAME], [0; 360]);
-        let (mut reach, mut bytes) = (Vec::new(), 0);
-        while source.next_frame(&mut pcm).unwrap() {
-            let len = encoder.encode_float(&pcm, &mut out).unwrap();
-            decoder.parse(&out[..len]);
-            bytes += len;
-            reach.push(decoder.span.0 / 48);
-        }
-        reach.sort_unstable();
-        (reach[reach.len() / 2], bytes / reach.len())
-    }
-
-    #[test]
-    fn packets_reach_back_further_the_more_is_lost_and_grow_little() {
-        assert_eq!(reach(20, 0).0, 0);
-        let (few, many) = (reach(5, 320), reach(20, 320));
-        assert!(few.0 >= 60 && many.0 >= few.0 + 40, "{few:?} {many:?}");
-        assert!(many.1 < 110, "{many:?}");
-    }
-}

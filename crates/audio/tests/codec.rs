@@ -237,6 +237,32 @@ fn a_burst_is_rebuilt_from_the_packet_after_it() {
     assert!(loudness(&deep) < 0.8 * loudness(&concealed), "{} {}", loudness(&deep), loudness(&concealed));
 }
 
+/// How many frames back the middle one of a sample's packets reaches, and how large they are on average.
+#[cfg(feature = "deep")]
+fn reach(report: Option<LossReport>) -> (u32, usize) {
+    let (mut encoder, mut decoder) = (VoiceEncoder::new().unwrap(), VoiceDecoder::new().unwrap());
+    let mut adaptation = Adaptation::new(Sizes::Free);
+    report.into_iter().for_each(|report| adaptation.report(report));
+    encoder.adapt(adaptation.settings()).unwrap();
+    let packets: Vec<_> = speech().iter().filter_map(|pcm| encoder.encode(pcm).unwrap().1).collect();
+    let mut pcm = [0.0; FRAME];
+    let mut reaches = |packet: &[u8]| {
+        (1..60).take_while(|ahead| decoder.decode_dred(packet, *ahead, &mut pcm) == Outcome::Dred).count()
+    };
+    let mut all: Vec<_> = packets.iter().map(|packet| reaches(packet)).collect();
+    all.sort_unstable();
+    (all[all.len() / 2] as u32, packets.iter().map(|packet| packet.len()).sum::<usize>() / packets.len())
+}
+
+#[cfg(feature = "deep")]
+#[test]
+fn packets_reach_back_further_the_more_is_lost_and_grow_little() {
+    assert_eq!(reach(None).0, 0);
+    let [few, many] = [0.05, 0.2].map(|loss| reach(Some(LossReport { loss, burst_frames: 4.0 })));
+    assert!(few.0 >= 3 && many.0 >= few.0 + 2, "{few:?} {many:?}");
+    assert!(many.1 < 120, "{many:?}");
+}
+
 #[cfg(feature = "deep")]
 #[test]
 fn any_bytes_at_all_are_read_for_deep_redundancy_without_harm() {
