@@ -421,7 +421,8 @@ pub struct MicrophoneArgs {
     /// Begin muted: no microphone is opened before `treehouse sound unmute`.
     #[arg(long)]
     pub muted: bool,
-    /// Send music and not a voice: in stereo, at so many kbit/s, 96 to 128, unprocessed. For a microphone as for files.
+    /// Send music and not a voice: in stereo, at so many kbit/s, 96 to 128, unprocessed. For a microphone as for files; with `--talk voice` a
+    /// microphone is sent always, since music is no talkspurt.
     #[arg(long, value_name = "KBITS", num_args = 0..=1, require_equals = true, default_missing_value = "128",
         value_parser = clap::value_parser!(u32).range(96..=128))]
     pub music: Option<u32>,

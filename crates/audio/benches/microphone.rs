@@ -39,7 +39,7 @@ fn speech() -> Vec<[f32; BLOCK]> {
 }
 
 /// Percent of a core at first and later, and the longest block in milliseconds.
-fn cost(on: Processing, played: &[[f32; BLOCK]], echo: f32) -> (f64, f64, f64) {
+fn cost(on: Processing, played: &[[f32; BLOCK]], right: f32, echo: f32) -> (f64, f64, f64) {
     let mut processor = Processor::new(on);
     let mut longest = Duration::ZERO;
     let mut began = cpu_time();
@@ -51,7 +51,7 @@ fn cost(on: Processing, played: &[[f32; BLOCK]], echo: f32) -> (f64, f64, f64) {
         }
         let mut block = at.checked_sub(ECHO_BLOCKS).map_or([0.0; BLOCK], |at| played[at].map(|s| s * echo));
         let start = Instant::now();
-        processor.far_end(&[*far, *far]);
+        processor.far_end(&[*far, far.map(|s| s * right)]);
         black_box(processor.near_end(&mut block));
         longest = longest.max(start.elapsed());
     }
@@ -66,14 +66,15 @@ fn main() {
     let echo = Processing { echo: true, ..Processing::NONE };
     let without = Processing { echo: false, ..Processing::default() };
     println!("{:<42} {:>12} {:>12} {:>12}", "", "first 5 s", "later", "longest 10 ms");
-    for (name, on, played, gain) in [
-        ("all but echo", without, &silence, 0.3),
-        ("echo, nothing played", echo, &silence, 0.3),
-        ("echo", echo, &played, 0.3),
-        ("echo, where none of it comes back", echo, &played, 0.0),
-        ("all", Processing::default(), &played, 0.3),
+    for (name, on, played, right, gain) in [
+        ("all but echo", without, &silence, 1.0, 0.3),
+        ("echo, nothing played", echo, &silence, 1.0, 0.3),
+        ("echo", echo, &played, 1.0, 0.3),
+        ("echo, where none of it comes back", echo, &played, 1.0, 0.0),
+        ("echo of two loudspeakers", echo, &played, 0.3, 0.3),
+        ("all", Processing::default(), &played, 1.0, 0.3),
     ] {
-        let (first, later, longest) = cost(on, played, gain);
+        let (first, later, longest) = cost(on, played, right, gain);
         println!("{name:<42} {first:>10.2} % {later:>10.2} % {longest:>9.2} ms");
     }
 }

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Trial::test("a_path_that_changes_is_learnt_again", path_changes),
         Trial::test("two_cards_whose_clocks_differ_are_brought_into_step", clocks_differ),
         Trial::test("an_echo_of_voices_with_places_is_learnt_once", echo_with_places),
+        Trial::test("places_that_come_later_or_move_are_learnt_too", places_change),
         Trial::test("a_quiet_voice_and_a_loud_one_come_out_alike", loudness),
         real("speech_is_left_as_it_is", clean_speech),
         real("both_speaking_at_once_understand_each_other", double_talk),
@@ -288,7 +289,7 @@ fn path_changes() -> Result<(), Failed> {
             loss(12, 13),
             loss(17, 20)
         );
-        check(loss(12, 13) >= if noise < 1e-3 { 25.0 } else { 15.0 }, figure)?;
+        check(loss(12, 13) >= if noise < 1e-3 { 25.0 } else { 10.0 }, figure)?;
     }
     Ok(())
 }
@@ -344,25 +345,35 @@ fn clocks_differ() -> Result<(), Failed> {
             loss(6, 10),
             loss(20, 39)
         );
-        check(loss(20, 39) >= 25.0, figure)?;
+        check(loss(20, 39) >= if ppm.abs() < 60.0 { 35.0 } else { 25.0 }, figure)?;
     }
     Ok(())
 }
 
-/// With `--spatial`: two far voices by turns, one at the left and one at the right, and two loudspeakers with paths of their own.
-fn echo_with_places() -> Result<(), Failed> {
-    let voice = other_voice(30 * SECOND)?;
+/// What two loudspeakers play of two voices by turns, two seconds each, one at the left and one at the right.
+fn two_places(voice: &[f32]) -> [Vec<f32>; 2] {
     let (mut left, mut right) = (vec![0.0; voice.len()], vec![0.0; voice.len()]);
-    // Of the quieter side the sound comes 0.4 ms later, as places do it; a turn lasts two seconds.
+    // Of the quieter side the sound comes 0.4 ms later, as places do it.
     for at in 19..voice.len() {
         let (near, far) = (1.3 * voice[at], 0.5 * voice[at - 19]);
         (left[at], right[at]) = if (at / (2 * SECOND)).is_multiple_of(2) { (near, far) } else { (far, near) };
     }
-    // The right loudspeaker is 0.6 ms further away, and its sound goes another way round the room.
-    let mut echo = echo_of(&left, -10.0);
-    let shifted: Vec<f32> = std::iter::repeat_n(0.0, 29).chain(right.iter().map(|s| -0.8 * s)).collect();
+    [left, right]
+}
+
+/// Their echo; the right loudspeaker is further away by so many samples, and its sound goes another way round the room.
+fn echo_of_two([left, right]: [&[f32]; 2], further: usize) -> Vec<f32> {
+    let mut echo = echo_of(left, -10.0);
+    let shifted: Vec<f32> = std::iter::repeat_n(0.0, further).chain(right.iter().map(|s| -0.8 * s)).collect();
     let other = echo_of(&shifted[..right.len()], -13.0);
     echo.iter_mut().zip(&other).for_each(|(echo, other)| *echo += other);
+    echo
+}
+
+/// With `--spatial`: two far voices by turns, one at the left and one at the right, and two loudspeakers with paths of their own.
+fn echo_with_places() -> Result<(), Failed> {
+    let [left, right] = two_places(&other_voice(30 * SECOND)?);
+    let echo = echo_of_two([&left, &right], 29);
     let mut random = Random(7);
     let mic: Vec<f32> = echo.iter().map(|s| s + 3e-4 * random.next()).collect();
     let loss = |out: &[f32], from: usize, to: usize| {
@@ -379,6 +390,32 @@ fn echo_with_places() -> Result<(), Failed> {
         loss(&out_mono, 18, 30)
     );
     check(loss_db >= 30.0 && loss_db > loss(&out_mono, 18, 30) + 15.0, figure)
+}
+
+/// One voice in the middle at first, from 10 s on two at their places; at 24 s somebody moves the right loudspeaker.
+fn places_change() -> Result<(), Failed> {
+    let voice = other_voice(40 * SECOND)?;
+    let [mut left, mut right] = two_places(&voice);
+    [&mut left, &mut right].into_iter().for_each(|side| side[..10 * SECOND].copy_from_slice(&voice[..10 * SECOND]));
+    let mut echo = echo_of_two([&left, &right], 29);
+    let moved = echo_of_two([&left, &right], 129);
+    echo[24 * SECOND..].copy_from_slice(&moved[24 * SECOND..]);
+    let mut random = Random(7);
+    let mic: Vec<f32> = echo.iter().map(|s| s + 3e-4 * random.next()).collect();
+    let (out, _) = process_stereo(SPEECH_ONLY, Some([&left, &right]), &mic);
+    let loss = |from: usize, to: usize| db(&mic[from * SECOND..to * SECOND]) - db(&out[from * SECOND..to * SECOND]);
+    let figure = format!(
+        "places from 10 s on, moved at 24 s: loses {:.1} dB at 5-10 s, {:.1} at 10-14, {:.1} at 14-18, {:.1} at 18-24; {:.1} at 24-28, {:.1} at \
+         28-32, {:.1} at 32-40",
+        loss(5, 10),
+        loss(10, 14),
+        loss(14, 18),
+        loss(18, 24),
+        loss(24, 28),
+        loss(28, 32),
+        loss(32, 40)
+    );
+    check(loss(18, 24) >= 25.0 && loss(32, 40) >= 20.0, figure)
 }
 
 fn double_talk() -> Result<(), Failed> {

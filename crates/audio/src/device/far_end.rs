@@ -72,11 +72,19 @@ pub(crate) struct FarEndReader {
     raw: Vec<f32>,
     side: Vec<f32>,
     pending: [Vec<f32>; 2],
+    is_new: bool,
 }
 
 impl FarEndReader {
     pub(crate) fn new(shared: FarEnd) -> Self {
-        FarEndReader { shared, connected: None, raw: Vec::new(), side: Vec::new(), pending: Default::default() }
+        FarEndReader {
+            shared,
+            connected: None,
+            raw: Vec::new(),
+            side: Vec::new(),
+            pending: Default::default(),
+            is_new: false,
+        }
     }
 
     /// Whether speakers are open.
@@ -88,12 +96,18 @@ impl FarEndReader {
             self.pending.iter_mut().for_each(Vec::clear);
             let resampler = || Resampler::new(tap.rate_hz, SAMPLE_RATE_HZ).ok();
             self.connected = resampler().zip(resampler()).map(|(left, right)| (tap, [left, right]));
+            self.is_new = true;
         }
         let over = self.connected.as_ref().is_some_and(|(tap, _)| tap.ring.is_abandoned() && tap.ring.is_empty());
         if over {
             self.connected = None;
         }
         self.connected.is_some()
+    }
+
+    /// Whether they have opened since this was last asked.
+    pub(crate) fn is_new(&mut self) -> bool {
+        std::mem::take(&mut self.is_new)
     }
 
     /// Forgets what was played while no microphone was open.
@@ -210,7 +224,7 @@ mod tests {
         assert!(first.is_connected());
         drop(first);
         let mut second = FarEndReader::new(far_end.clone());
-        assert!(second.is_connected());
+        assert!(second.is_connected() && second.is_new() && !second.is_new());
         let _ = played.push_partial_slice(&pairs(0.1, BLOCK));
         assert_eq!(blocks(&mut second).len(), 1);
     }

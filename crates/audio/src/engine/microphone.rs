@@ -179,6 +179,9 @@ impl Microphone {
         if on != self.processor.processing() {
             self.processor.set(on);
         }
+        if self.far_end.is_new() {
+            self.processor.new_loudspeakers();
+        }
         let processor = &mut self.processor;
         self.far_end.blocks(|block| processor.far_end(block));
         let heard = self.processor.near_end(left);

@@ -22,28 +22,31 @@ const ALIKE: f32 = 0.7;
 /// How well both halves of a movement must agree, as a share of the whole.
 const AGREE: f32 = 0.25;
 /// Paths that are compared with the first one; then a new one is the first.
-const COMPARED_MAX: usize = 32;
+const COMPARED_MAX: usize = 16;
+/// Less is not worth a correction.
+const PPM_MIN: f32 = 0.5;
 /// Largest difference between two cards, in parts in a million.
 pub(super) const PPM_MAX: f32 = 1_000.0;
 
 /// Compares the paths of one microphone.
 #[derive(Default)]
 pub(super) struct ClockEstimator {
-    /// The first path, by its spectrum.
+    /// The first path, by its spectrum, and to how many samples its place is known.
     first: Vec<Complex32>,
+    exact: f32,
     /// When each was, in samples at 16 kHz, and by how many it was later than the first.
     moved: Vec<(f64, f32)>,
 }
 
 impl ClockEstimator {
     /// Takes in the spectrum of a path, as it was on average at a time, in samples; returns by how many parts in a million what is played is to
-    /// be made longer, where that is known now. A movement by less than `least` samples is not believed.
-    pub(super) fn take(&mut self, spectrum: &[Complex32], at: f64, least: f32) -> Option<f32> {
+    /// be made longer, where that is known now. Its place is known to `exact` samples: a movement by less is not believed.
+    pub(super) fn take(&mut self, spectrum: &[Complex32], at: f64, exact: f32) -> Option<f32> {
         let spectrum: Vec<_> = spectrum.iter().copied().take(HIGHEST).skip(LOWEST).step_by(STEP).collect();
         let now = moved(&self.first, &spectrum).filter(|_| self.moved.len() < COMPARED_MAX);
         let (Some(now), Some((began, _))) = (now, self.moved.first().copied()) else {
             self.first = spectrum;
-            self.moved = vec![(at, 0.0)];
+            (self.exact, self.moved) = (exact, vec![(at, 0.0)]);
             return None;
         };
         self.moved.push((at, now));
@@ -53,16 +56,16 @@ impl ClockEstimator {
         let share = ((half_at - began) / (at - began)) as f32;
         let is_steady = (0.25..0.75).contains(&share) && (half - share * now).abs() < AGREE * now.abs();
         let ppm = 1e6 * now / (at - began) as f32;
-        if now.abs() < least || !is_steady || ppm.abs() > PPM_MAX {
+        if now.abs() < exact.max(self.exact) || !is_steady || !(PPM_MIN..PPM_MAX).contains(&ppm.abs()) {
             return None;
         }
         self.forget();
         Some(ppm)
     }
 
-    /// Whether the last path had moved by so many samples.
-    pub(super) fn is_moving(&self, least: f32) -> bool {
-        self.moved.last().is_some_and(|(_, moved)| moved.abs() >= least)
+    /// Whether the last path was elsewhere than the first.
+    pub(super) fn is_moving(&self) -> bool {
+        self.moved.last().is_some_and(|(_, moved)| moved.abs() >= self.exact)
     }
 
     /// What was seen before says nothing any more.
@@ -74,12 +77,13 @@ impl ClockEstimator {
 /// By how many samples the second is the first one later, if it is.
 fn moved(first: &[Complex32], second: &[Complex32]) -> Option<f32> {
     let power = |of: &[Complex32]| of.iter().map(|bin| bin.norm_sqr()).sum::<f32>();
+    let scale = (power(first) * power(second)).sqrt().max(f32::MIN_POSITIVE);
     let likeness = |moved: f32| -> f32 {
         let bins = first.iter().zip(second).zip((LOWEST..).step_by(STEP));
         let sum: f32 = bins
             .map(|((first, second), bin)| (second * first.conj() * Complex32::cis(ANGLE * bin as f32 * moved)).re)
             .sum();
-        sum / (power(first) * power(second)).sqrt().max(f32::MIN_POSITIVE)
+        sum / scale
     };
     let step = MOVED_MAX / STEPS as f32;
     let likenesses: Vec<f32> = (-STEPS..=STEPS).map(|at| likeness(step * at as f32)).collect();

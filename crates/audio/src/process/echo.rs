@@ -17,6 +17,8 @@ use rubato::{
 
 use super::{BLOCK, clock::PPM_MAX, linear::LinearCanceller, residual::ResidualSuppressor};
 
+/// More samples than resampling holds back.
+const HELD_BACK: usize = 8;
 /// Room for what a block becomes.
 const ROOM: usize = BLOCK + 16;
 
@@ -48,7 +50,7 @@ impl Echo {
         Echo {
             linear: LinearCanceller::new(),
             suppressor: ResidualSuppressor::new(),
-            in_step: InStep::default(),
+            in_step: InStep::new(),
             waiting: VecDeque::with_capacity(WAITING_MAX),
             owed: 0,
             shortest: WAITING_MAX,
@@ -88,7 +90,7 @@ impl Echo {
         if let Some(ppm) = self.linear.take_ppm() {
             self.in_step.turn(ppm);
         }
-        if self.linear.has_changed() {
+        if self.linear.is_lost() {
             self.suppressor.forget();
         }
         self.suppressor.process(&echo, block);
@@ -110,24 +112,25 @@ impl Echo {
 }
 
 /// What is played, resampled from the loudspeakers' clock to the microphone's.
-#[derive(Default)]
 struct InStep {
-    /// None while the clocks are thought to be the same.
     resampler: Option<Async<f32>>,
     ppm: f32,
     ready: [Vec<f32>; 2],
 }
 
 impl InStep {
+    fn new() -> Self {
+        let most = 1.0 + 2.0 * f64::from(PPM_MAX) / 1e6;
+        // Polynomials of eight points, as for voices; a failure of the library would cost the correction.
+        let resampler = Async::new_poly(1.0, most, PolynomialDegree::Septic, BLOCK, 2, FixedAsync::Input).ok();
+        // The filter holds back a few samples; with more than that before them blocks go out as they come in.
+        InStep { resampler, ppm: 0.0, ready: [vec![0.0; HELD_BACK], vec![0.0; HELD_BACK]] }
+    }
+
     /// Makes what is played from now on longer by so much.
     fn turn(&mut self, ppm: f32) {
         self.ppm = (self.ppm + ppm).clamp(-PPM_MAX, PPM_MAX);
         tracing::debug!(ppm = self.ppm, "the microphone's clock and the loudspeakers' differ");
-        if self.resampler.is_none() {
-            let most = 1.0 + 2.0 * f64::from(PPM_MAX) / 1e6;
-            // Polynomials of eight points, as for voices; a failure of the library would cost the correction.
-            self.resampler = Async::new_poly(1.0, most, PolynomialDegree::Septic, BLOCK, 2, FixedAsync::Input).ok();
-        }
         if let Some(resampler) = &mut self.resampler {
             let _ = resampler.set_resample_ratio_relative(1.0 + f64::from(self.ppm) / 1e6, true);
         }

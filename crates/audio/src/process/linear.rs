@@ -47,10 +47,14 @@ const NOTHING: f32 = 1e-9;
 const LOW_BINS: (usize, usize) = (135, 155);
 /// What is not known of a path that was solved for.
 const SOLVED: f32 = 1e-4;
-/// A path leaves this many times what another would, and this share of what came in, for so many blocks, only where it has changed.
+/// A path that leaves this many times what another would, for so many blocks, has changed; a little, or wholly where it leaves this share
+/// of what came in.
 const CHANGED: f32 = 1.5;
 const CHANGED_LEFT: f32 = 0.25;
 const CHANGED_BLOCKS: usize = 30;
+
+/// Where this many times what came in is left, the path is not the one that is known.
+const LOUDER: f32 = 1.2;
 
 type Spectrum = Vec<Complex32>;
 
@@ -116,8 +120,9 @@ struct Reference {
     /// Blocks for which something of it is still among `played`.
     sounds: usize,
     path: Vec<Spectrum>,
-    /// The path that was solved for, at the lower bins.
+    /// The path that was solved for, of which the lower bins count, if one was.
     solved: Vec<Spectrum>,
+    is_solved: bool,
     /// Variance of what is not known of each bin of the path.
     unknown: Vec<Vec<f32>>,
 }
@@ -132,6 +137,7 @@ impl Reference {
             sounds: 0,
             path: (0..PARTITIONS).map(|_| zeros()).collect(),
             solved: (0..PARTITIONS).map(|_| zeros()).collect(),
+            is_solved: false,
             unknown: vec![vec![UNKNOWN; BINS]; PARTITIONS],
         }
     }
@@ -175,8 +181,14 @@ impl Reference {
         }
     }
 
-    /// Lets the path that was solved for be the one that is followed too.
-    fn follow_solved(&mut self) {
+    /// Lets the path that was solved for be the one that is followed too; `time` and `scratch` are room to work in.
+    fn follow_solved(
+        &mut self,
+        forward: &dyn RealToComplex<f32>,
+        inverse: &dyn ComplexToReal<f32>,
+        time: &mut [f32],
+        scratch: &mut [Complex32],
+    ) {
         for ((path, solved), unknown) in self.path.iter_mut().zip(&self.solved).zip(&mut self.unknown) {
             for (bin, ((path, solved), unknown)) in path.iter_mut().zip(solved).zip(unknown).enumerate() {
                 let share = low(bin);
@@ -185,6 +197,10 @@ impl Reference {
                     *unknown = unknown.min(SOLVED);
                 }
             }
+            // A filter of ten milliseconds has no second half, whatever is done to its spectrum.
+            back(inverse, path, time, scratch);
+            time.iter_mut().skip(BLOCK).for_each(|sample| *sample = 0.0);
+            transform(forward, time, path, scratch);
         }
     }
 
@@ -258,9 +274,9 @@ impl LinearCanceller {
         self.left() < ONLY_ECHO * self.near
     }
 
-    /// Whether the path was seen to be another one than before in this block.
-    pub(super) fn has_changed(&self) -> bool {
-        self.has_changed
+    /// Whether the path is another one than is known: what is known of it makes what came in louder, which no voice here can bring about.
+    pub(super) fn is_lost(&self) -> bool {
+        self.has_changed || self.left() > LOUDER * self.near
     }
 
     /// By how many parts in a million what is played is to be made longer from now on to keep step with what comes in, if that is seen just
@@ -270,14 +286,23 @@ impl LinearCanceller {
     }
 
     fn look_for_change(&mut self) {
-        let is_bad = self.solved.left > CHANGED_LEFT * self.near;
-        let is_worse = self.is_solved && is_bad && self.solved.left > CHANGED * self.followed.left.min(self.near);
+        let is_worse = self.is_solved && self.solved.left > CHANGED * self.followed.left.min(self.near);
         self.worse = if is_worse { self.worse + 1 } else { 0 };
-        self.has_changed = self.worse >= CHANGED_BLOCKS;
-        if self.has_changed {
-            (self.is_solved, self.worse) = (false, 0);
-            self.batch.forget(CHANGED_BLOCKS);
+        self.has_changed = false;
+        if self.worse < CHANGED_BLOCKS {
+            return;
         }
+        self.worse = 0;
+        if self.solved.left <= CHANGED_LEFT * self.near {
+            // A little, or the filter that follows has become better.
+            self.batch.hurry();
+            return;
+        }
+        (self.is_solved, self.has_changed) = (false, true);
+        for reference in &mut self.references {
+            reference.is_solved = false;
+        }
+        self.batch.forget(CHANGED_BLOCKS);
     }
 
     /// Takes over a path that was solved for.
@@ -287,9 +312,9 @@ impl LinearCanceller {
         for (reference, taps) in self.references.iter_mut().zip(&found.taps) {
             if taps.is_empty() {
                 // Nothing of it was played, so that nothing better is known.
-                reference.solved.clone_from(&reference.path);
                 continue;
             }
+            reference.is_solved = true;
             for (at, partition) in reference.solved.iter_mut().enumerate() {
                 self.time.fill(0.0);
                 // With silence between, its lower bins are those of the same at 48 kHz.
@@ -298,7 +323,7 @@ impl LinearCanceller {
                 transform(&*self.forward, &mut self.time, partition, &mut self.scratch);
             }
             if is_certain {
-                reference.follow_solved();
+                reference.follow_solved(&*self.forward, &*self.inverse, &mut self.time, &mut self.scratch);
             }
         }
         // It is better than what is in use, so it begins with that.
@@ -325,7 +350,8 @@ impl LinearCanceller {
         for reference in self.references.iter().filter(|reference| reference.sounds > 0) {
             reference.predict(&reference.path, &mut followed);
             if self.is_solved {
-                reference.predict(&reference.solved, &mut self.spectrum);
+                let path = if reference.is_solved { &reference.solved } else { &reference.path };
+                reference.predict(path, &mut self.spectrum);
             }
         }
         if self.is_solved {

@@ -3,8 +3,8 @@
 //! In this order, each switchable ([`Processing`]):
 //!
 //! 1. a high-pass filter takes out rumble, knocks on the desk and offset ([`HIGH_PASS_HZ`]);
-//! 2. an echo canceller takes out what the speakers play, which [`Processor::far_end`] is told: a Kalman filter for what is linear, and
-//!    a suppressor for the rest (`echo.rs`);
+//! 2. an echo canceller takes out what the speakers play, which [`Processor::far_end`] is told: a filter for what is linear, and a
+//!    suppressor for the rest (`echo.rs`);
 //! 3. a recurrent network takes out noise (Valin, "A Hybrid DSP/Deep Learning Approach to Real-Time Full-Band Speech
 //!    Enhancement", MMSP 2018, by `nnnoiseless`);
 //! 4. WebRTC's digital gain control (AGC2, by `sonora`) evens out how far one sits from the microphone.
@@ -120,6 +120,13 @@ impl Processor {
             self.gain = on.gain.then(gain_control);
         }
         self.on = on;
+    }
+
+    /// Other loudspeakers play now: what was learnt of the last ones' echo is nothing to them.
+    pub fn new_loudspeakers(&mut self) {
+        if let Some(echo) = &mut self.echo {
+            **echo = Echo::new();
+        }
     }
 
     /// What is on.

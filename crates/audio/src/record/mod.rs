@@ -77,7 +77,8 @@ pub fn tracks(
 ) -> Vec<Track> {
     let mut names = names.iter();
     let track = |(at, serial): (usize, &u32)| {
-        let mut track = Track::new(*serial, 1, pre_skip);
+        // Two channels, though who speaks has one: RFC 7845, section 5.1, lets packets be of either kind, and music has both.
+        let mut track = Track::new(*serial, 2, pre_skip);
         let name = if at == 0 { Some(title) } else { names.next().map(String::as_str) };
         if let Some(name) = name.filter(|name| !name.is_empty()) {
             track.comments.push(("TITLE".to_owned(), name.to_owned()));

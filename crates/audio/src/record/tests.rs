@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use ogg::PacketReader;
 
 use super::*;
-use crate::{Sample, decode::VoiceDecoder, encode::VoiceEncoder, ogg_opus::SILENCE, source::FileSource};
+use crate::{Sample, decode::VoiceDecoder, encode::VoiceEncoder, mix::Block, ogg_opus::SILENCE, source::FileSource};
 
 const SERIALS: [u32; TRACKS] = [7, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13];
 
@@ -101,6 +101,35 @@ fn the_mix_is_all_of_them_together() {
     let likeness = dot / (energy(&sum) * energy(&heard));
     // Encoded once more; either voice alone would be less than 0.8.
     assert!(likeness > 0.9, "{likeness}");
+}
+
+#[test]
+fn music_keeps_its_sides_in_its_track_and_in_the_mix() {
+    let mut encoder = VoiceEncoder::music(96_000).unwrap();
+    let mut tape = tape();
+    for n in 0..50 {
+        let mut block = Block::default();
+        let sine = |at: usize| 0.3 * ((n * FRAME + at) as f32 * 440.0 * std::f32::consts::TAU / 48_000.0).sin();
+        block.left = std::array::from_fn(sine);
+        assert!(tape.put(2, n as u64, &encoder.encode_block(&block).unwrap().1.unwrap()));
+    }
+    tape.advance(50).unwrap();
+    let bytes = tape.finish().unwrap();
+    let all = read(&bytes);
+    for serial in [SERIALS[0], SERIALS[3]] {
+        let mut decoder = VoiceDecoder::new().unwrap();
+        let (mut pcm, mut power) = (Block::default(), [0.0; 2]);
+        for (packet, _) in &all[&serial] {
+            decoder.decode_block(packet, &mut pcm);
+            power[0] += pcm.left.iter().map(|s| s * s).sum::<f32>();
+            power[1] += pcm.right.iter().map(|s| s * s).sum::<f32>();
+        }
+        assert!(power[0] > 1_000.0 && power[1] < 0.01 * power[0], "{serial}: {power:?}");
+    }
+    // Whoever plays it is told of two channels: the ninth byte of each head.
+    let mut packets = PacketReader::new(io::Cursor::new(&bytes));
+    let head = packets.read_packet().unwrap().unwrap();
+    assert!(head.data.starts_with(b"OpusHead") && head.data[9] == 2);
 }
 
 #[test]

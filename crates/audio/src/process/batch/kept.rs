@@ -1,11 +1,9 @@
 //! What came in and was played lately, at 16 kHz.
 
-use super::{BLOCK, DECIMATION, KEPT_MAX, LOW_BLOCK, PATH_BLOCKS, TAPS, mean_square};
+use super::{BLOCK, DECIMATION, KEPT_MAX, LOW_BLOCK, PATH_BLOCKS, SOUND, TAPS, mean_square};
 
 /// Blocks that go when there are so many.
 const DROPPED: usize = 128;
-/// Power of a sample below which nothing is played: -70 dBFS.
-const SOUND: f32 = 1e-7;
 /// Half the order of the low-pass before decimation.
 const HALF_ORDER: usize = 48;
 /// Its cut-off, in cycles a sample: 7.2 kHz.
@@ -87,8 +85,9 @@ impl Kept {
 
     /// Samples there is room for.
     #[cfg(test)]
-    pub(super) fn room(&self) -> usize {
-        self.near.capacity()
+    pub(super) fn room(&self) -> [usize; 3] {
+        let [both, differ] = &self.played;
+        [both, differ, &self.near].map(Vec::capacity)
     }
 
     /// One after the newest.

@@ -36,19 +36,30 @@ const LENGTHS: [usize; 3] = [12_288, 24_576, 49_152];
 /// How far a path must have moved for the clocks to be thought to differ, in samples: what it is known to after so long is less.
 const MOVED: [f32; 3] = [0.6, 0.4, 0.1];
 /// How long a path is judged at most, in blocks: what fits into the second of them.
-const JUDGED_MAX: usize = LENGTHS[1] / LOW_BLOCK - PATH_BLOCKS;
+const JUDGED_MAX: usize = window_blocks(LENGTHS[1]);
+/// Weight of a block in what comes in and is left lately: a second.
+const LATELY: f32 = 0.01;
+/// Much is left where this share is: 10 dB.
+const POOR: f32 = 0.1;
+/// Power of a sample below which nothing is played: -70 dBFS.
+const SOUND: f32 = 1e-7;
+/// Blocks with an echo that a path must have been judged by.
+const JUDGED_MIN: usize = 20;
+/// Blocks after which a silent microphone is looked at again.
+const SILENT_BLOCKS: usize = 20;
 /// Blocks that are kept at most: the longest window, the path before it, what comes while it is solved, and what goes at a time.
 const KEPT_MAX: usize = 640;
-/// Samples of FFTs in a block: two of the longest, 1 to 2 ms of a core.
+/// Samples of FFTs in a block: two of the longest, 1 to 2 ms of a core, and with two paths three.
 const BUDGET: usize = LENGTHS[2];
 /// Length of the circulant.
 pub(super) const CIRCULANT: usize = 8_192;
 /// Power of a sample that counts as nothing: that of the last bit of 16.
 const NOTHING: f64 = 1e-9;
-/// How much better a path must be in the mean of blocks, in dB; and from where on it is much better.
+/// How much better a path must be in the mean of blocks, in dB; from where on it was worth the work; and from where on it is much better.
 const BETTER_DB: f64 = 0.5;
+const WORTH_DB: f64 = 1.0;
 const MUCH_BETTER_DB: f64 = 3.0;
-/// Blocks between two solutions of the longest window: 3 s, and where they bring less than 1 dB up to 12.
+/// Blocks between two solutions once there is enough for the longest window: 3 s, and where they bring less than 1 dB up to 12.
 const PAUSE: (usize, usize) = (300, 1_200);
 
 /// Clocks that differ by no more may be solved over.
@@ -68,13 +79,21 @@ pub(super) struct BatchEstimator {
     plans: Vec<Plan>,
     circulant: Plan,
     solution: Solution,
-    clock: ClockEstimator,
+    /// Paths of windows of one length are compared: longer ones are blurred where clocks differ.
+    clocks: [ClockEstimator; LENGTHS.len()],
     /// By how many parts in a million what is played is too short, as far as is known.
     ppm: Option<f32>,
     /// What is being solved for.
     job: Option<Job>,
     /// Blocks since the path has been what it is, as far as is known.
     age: usize,
+    /// Power of what came in and of what was left of it, about the last second in which something was played.
+    power: (f32, f32),
+    /// Whether the last path did no better than what was in use, and whether it was of a short window for that.
+    is_rejected: bool,
+    is_short: bool,
+    /// Whether the next solution of two paths reaches back beyond that.
+    reaches_back: bool,
     /// Blocks until the next solution, and how many there are between two.
     wait: usize,
     pause: usize,
@@ -89,6 +108,7 @@ struct Job {
     from: usize,
     to: usize,
     credit: usize,
+    is_solved: bool,
 }
 
 impl BatchEstimator {
@@ -100,10 +120,14 @@ impl BatchEstimator {
             plans: LENGTHS.iter().map(|length| Plan::new(&mut planner, *length)).collect(),
             circulant: Plan::new(&mut planner, CIRCULANT),
             solution: Solution::new(),
-            clock: ClockEstimator::default(),
+            clocks: Default::default(),
+            power: (0.0, 0.0),
+            is_rejected: false,
+            is_short: false,
             ppm: None,
             job: None,
             age: 0,
+            reaches_back: false,
             wait: 0,
             pause: PAUSE.0,
         }
@@ -118,35 +142,43 @@ impl BatchEstimator {
     ) -> Option<Found> {
         let [both, differ, near_low, left_low] = &mut self.low;
         let played = [both.process(played[0]), differ.process(played[1])];
-        self.kept.push(&played, &near_low.process(near), mean_square(&left_low.process(left)));
+        let (near, left) = (near_low.process(near), mean_square(&left_low.process(left)));
+        self.kept.push(&played, &near, left);
+        if mean_square(&played[0]) > SOUND {
+            self.power.0 += LATELY * (mean_square(&near) - self.power.0);
+            self.power.1 += LATELY * (left - self.power.1);
+        }
         self.age += 1;
         self.wait = self.wait.saturating_sub(1);
         let Some(mut job) = self.job else {
             self.begin();
             return None;
         };
+        if job.is_solved {
+            return self.judge(job);
+        }
         let plan = self.plans.get_mut(job.size)?;
         job.credit += BUDGET;
-        while job.credit >= plan.length {
+        while job.credit >= plan.length && !job.is_solved {
             job.credit -= plan.length;
-            if self.solution.half_step(plan, &mut self.circulant) {
-                self.job = None;
-                return self.judge(job);
-            }
+            job.is_solved = self.solution.half_step(plan, &mut self.circulant);
         }
         self.job = Some(job);
         None
     }
 
-    /// The path has been another one for so many blocks: what came in before says nothing of it. Of two paths it does say something: mostly it is
-    /// another voice at another place that makes them seem wrong, and only both voices together tell what they are.
-    pub(super) fn forget(&mut self, age: usize) {
+    /// There is reason to solve again soon.
+    pub(super) fn hurry(&mut self) {
         (self.wait, self.pause) = (0, PAUSE.0);
+    }
+
+    /// The path has been another one for so many blocks: what came in before says nothing of it. Of two paths it may say something: where it is
+    /// another voice at another place that makes them seem wrong, only both voices together tell what they are.
+    pub(super) fn forget(&mut self, age: usize) {
+        self.hurry();
+        (self.job, self.age, self.reaches_back) = (None, age, false);
         if self.solution.used == 1 {
-            self.job = None;
-            self.age = age;
             self.solution.forget();
-            self.clock.forget();
         }
     }
 
@@ -156,62 +188,99 @@ impl BatchEstimator {
         let ppm = self.ppm.take()?;
         if ppm.abs() > SAME_PPM {
             // What came before was out of step.
-            self.job = None;
-            (self.age, self.wait, self.pause) = (0, 0, PAUSE.0);
+            self.hurry();
+            (self.job, self.age) = (None, 0);
         }
         Some(ppm)
     }
 
+    /// Whether much is left of what comes in while something is played.
+    fn is_poor(&self) -> bool {
+        self.power.1 > POOR * self.power.0
+    }
+
     fn begin(&mut self) {
+        let to = self.kept.blocks();
+        if self.solution.used == 1 && self.wait > 0 && self.kept.sides_differ(to - 1, to) {
+            // A second path, of which nothing is known.
+            self.hurry();
+        }
         if self.wait > 0 {
             return;
         }
-        let to = self.kept.blocks();
+        let reach = if self.reaches_back { to - PATH_BLOCKS } else { self.age };
         // The longest window that there is, if something was played in at least half of it.
-        let window = |length: usize| length / LOW_BLOCK - PATH_BLOCKS;
         let fits = |length: usize| {
-            let blocks = window(length);
-            blocks <= self.age && 2 * self.kept.sounding(to.saturating_sub(blocks), to) >= blocks
+            let blocks = window_blocks(length);
+            blocks <= reach && 2 * self.kept.sounding(to.saturating_sub(blocks), to) >= blocks
         };
-        let Some(size) = LENGTHS.iter().rposition(|length| fits(*length)) else { return };
-        let (Some(plan), Some(length)) = (self.plans.get_mut(size), LENGTHS.get(size)) else { return };
-        let from = to - window(*length);
-        if self.solution.begin(plan, &self.kept, from, to) {
-            self.job = Some(Job { size, from, to, credit: 0 });
+        let Some(mut size) = LENGTHS.iter().rposition(|length| fits(*length)) else { return };
+        // Where long windows bring nothing, somebody may speak here, or the path may be moving: short ones are tried by turns.
+        self.is_short = size > 0 && self.is_rejected && self.is_poor() && !self.is_short;
+        if self.is_short {
+            size = 0;
         }
+        let (Some(plan), Some(length)) = (self.plans.get_mut(size), LENGTHS.get(size)) else { return };
+        let from = to - window_blocks(*length);
+        if self.solution.begin(plan, &self.kept, (from, to), self.is_short) {
+            self.job = Some(Job { size, from, to, credit: 0, is_solved: false });
+        } else {
+            self.wait = SILENT_BLOCKS;
+        }
+        self.reaches_back = self.solution.used > 1 && !self.reaches_back;
     }
 
-    /// Whether the path does better than the one in use on what has come in since.
+    /// Whether the path does better than the one in use on the echo that has come in since. Where there was little of one, it waits.
     fn judge(&mut self, job: Job) -> Option<Found> {
         let now = self.kept.blocks();
         let from = job.to.max(now.saturating_sub(JUDGED_MAX));
+        let echoes = |at: usize| self.kept.sounding(at.saturating_sub(PATH_BLOCKS), at + 1) > 0;
+        if (from..now).filter(|at| echoes(*at)).count() < JUDGED_MIN {
+            return None;
+        }
+        self.job = None;
         let plan = self.plans.get_mut(1)?;
         let lefts = self.solution.lefts(plan, &self.kept, from, now);
         let gains: Vec<f64> = lefts
             .iter()
             .zip(self.kept.lefts(from, now))
-            .map(|(new, old)| 10.0 * ((new + NOTHING) / (f64::from(*old) + NOTHING)).log10())
+            .zip(from..)
+            .filter(|(_, at)| self.kept.sounding(at.saturating_sub(PATH_BLOCKS), at + 1) > 0)
+            .map(|((new, old), _)| 10.0 * ((new + NOTHING) / (f64::from(*old) + NOTHING)).log10())
             .collect();
         let gain_db = gains.iter().sum::<f64>() / gains.len().max(1) as f64;
         // What is out of step does badly on what comes later, and says by how much it is.
-        let moved = MOVED.get(job.size).copied()?;
+        let (clock, moved) = (self.clocks.get_mut(job.size)?, MOVED.get(job.size).copied()?);
         if self.solution.fits() {
             let at = (self.solution.middle() + job.from as f64) * LOW_BLOCK as f64;
             self.circulant.transform(0, self.solution.path().iter().copied());
-            self.ppm = self.clock.take(&self.circulant.spectrum, at, moved);
+            self.ppm = clock.take(&self.circulant.spectrum, at, moved);
         }
+        let is_moving = clock.is_moving();
+        if self.ppm.is_some() {
+            self.clocks = Default::default();
+        }
+        self.is_rejected = gain_db.is_nan() || gain_db > -BETTER_DB;
         if job.size + 1 == LENGTHS.len() {
-            self.pause =
-                if gain_db < -1.0 || self.clock.is_moving(moved) { PAUSE.0 } else { (2 * self.pause).min(PAUSE.1) };
+            let is_better = gain_db < -WORTH_DB;
+            self.pause = if is_better || is_moving { PAUSE.0 } else { (2 * self.pause).min(PAUSE.1) };
             self.wait = self.pause.saturating_sub(now - job.to);
+        } else if self.age > PAUSE.0 && !self.is_short {
+            // Too little is played for the longest.
+            self.wait = PAUSE.0;
         }
         tracing::trace!(gain_db, blocks = job.to - job.from, "a path was solved for");
-        if gain_db > -BETTER_DB {
+        if self.is_rejected {
             return None;
         }
         self.solution.keep();
         Some(Found { taps: self.solution.taps(), is_much_better: gain_db < -MUCH_BETTER_DB })
     }
+}
+
+/// Blocks whose echo a convolution of this length gives.
+const fn window_blocks(length: usize) -> usize {
+    length / LOW_BLOCK - PATH_BLOCKS
 }
 
 fn mean_square(samples: &[f32]) -> f32 {

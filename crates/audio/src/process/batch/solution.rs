@@ -72,8 +72,9 @@ struct Side {
     power: Vec<f32>,
     /// The path so far, the gradient, the direction, and what the circulant makes of the gradient.
     path: Vec<f32>,
-    /// The last path that was better than what was in use, or none.
+    /// The last path that was better than what was in use, or none; and what the path is thought to be like.
     known: Vec<f32>,
+    prior: Vec<f32>,
     gradient: Vec<f32>,
     direction: Vec<f32>,
     steeper: Vec<f32>,
@@ -104,8 +105,9 @@ pub(super) struct Solution {
     round: usize,
     direction: usize,
     is_second_half: bool,
-    /// Whether any path was ever better than what was in use.
+    /// Whether any path was ever better than what was in use, and whether it counts for this one.
     is_known: bool,
+    is_anew: bool,
 }
 
 impl Solution {
@@ -114,6 +116,7 @@ impl Solution {
             power: vec![0.0; CIRCULANT / 2 + 1],
             path: vec![0.0; TAPS],
             known: vec![0.0; TAPS],
+            prior: vec![0.0; TAPS],
             gradient: vec![0.0; TAPS],
             direction: vec![0.0; TAPS],
             steeper: vec![0.0; TAPS],
@@ -136,6 +139,7 @@ impl Solution {
             direction: 0,
             is_second_half: false,
             is_known: false,
+            is_anew: true,
         }
     }
 
@@ -170,8 +174,8 @@ impl Solution {
         [both.path.clone(), if self.used > 1 { differ.path.clone() } else { Vec::new() }]
     }
 
-    /// Begins to solve for what came in from one block to before another; not where there is nothing to be learnt from it.
-    pub(super) fn begin(&mut self, plan: &mut Plan, kept: &Kept, from: usize, to: usize) -> bool {
+    /// Begins to solve for what came in from one block to before another, anew or from what is known; not where there is nothing to be learnt.
+    pub(super) fn begin(&mut self, plan: &mut Plan, kept: &Kept, (from, to): (usize, usize), is_anew: bool) -> bool {
         let power = |samples: &[f32]| samples.iter().map(|s| f64::from(s * s)).sum::<f64>();
         self.used = if kept.sides_differ(from.saturating_sub(PATH_BLOCKS), to) { 2 } else { 1 };
         self.near.clear();
@@ -191,7 +195,15 @@ impl Solution {
             side.spectrum.extend_from_slice(&plan.spectrum);
             side.smooth();
         }
-        self.sides.iter_mut().for_each(|side| side.path.copy_from_slice(&side.known));
+        self.is_anew = is_anew || !self.is_known;
+        for side in &mut self.sides {
+            if self.is_anew {
+                side.prior.fill(0.0)
+            } else {
+                side.prior.copy_from_slice(&side.known)
+            }
+            side.path.copy_from_slice(&side.prior);
+        }
         self.image.resize(self.near.len(), 0.0);
         (self.round, self.direction, self.is_second_half) = (0, 0, false);
         true
@@ -253,7 +265,7 @@ impl Solution {
         let lefts: Vec<f64> = self.image.chunks(LOW_BLOCK).map(|block| f64::from(mean_square(block))).collect();
         let mean = lefts.iter().sum::<f64>() / lefts.len().max(1) as f64;
         // Of a path that nothing is known of yet nothing follows for the blocks.
-        let is_first = self.round == 0 && !self.is_known;
+        let is_first = self.round == 0 && self.is_anew;
         let weigh = |left: &f64| 1.0 / (if is_first { mean } else { *left } + LEFT_MIN * mean + NOTHING);
         self.weights.clear();
         self.weights.extend(lefts.iter().map(weigh));
@@ -268,9 +280,9 @@ impl Solution {
     fn set_out(&mut self, circulant: &mut Plan) {
         let penalty = self.penalty as f32;
         for side in self.sides.iter_mut().take(self.used) {
-            let Side { path, known, gradient, steeper, .. } = side;
-            for ((gradient, back), (path, known)) in gradient.iter_mut().zip(steeper).zip(path.iter().zip(known)) {
-                *gradient = *back - penalty * (path - *known);
+            let Side { path, prior, gradient, steeper, .. } = side;
+            for ((gradient, back), (path, prior)) in gradient.iter_mut().zip(steeper).zip(path.iter().zip(prior)) {
+                *gradient = *back - penalty * (path - *prior);
             }
         }
         self.slope = self.steepen(circulant);
