@@ -97,6 +97,11 @@ impl Echo {
         self.linear.is_only_echo()
     }
 
+    /// Whether something is played whose echo nothing is known of, not even that there is none: in the first second.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.linear.is_unknown()
+    }
+
     fn keep_short(&mut self) {
         self.shortest = self.shortest.min(self.waiting.len());
         self.looked += 1;

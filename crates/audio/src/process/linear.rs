@@ -279,6 +279,11 @@ impl LinearCanceller {
         self.has_changed || self.left() > LOUDER * self.near
     }
 
+    /// Whether something is played and no path has been judged yet.
+    pub(super) fn is_unknown(&self) -> bool {
+        !self.batch.has_judged() && self.references.iter().any(|reference| reference.sounds > 0)
+    }
+
     /// By how many parts in a million what is played is to be made longer from now on to keep step with what comes in, if that is seen just
     /// now.
     pub(super) fn take_ppm(&mut self) -> Option<f32> {

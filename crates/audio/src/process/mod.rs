@@ -81,6 +81,8 @@ pub struct Processor {
     echo: Option<Box<Echo>>,
     noise: Option<Box<DenoiseState<'static>>>,
     gain: Option<Box<AudioProcessing>>,
+    /// How much of the gain was applied at the end of the last block.
+    gain_share: f32,
     detector: Detector,
 }
 
@@ -98,6 +100,7 @@ impl Processor {
             echo: None,
             noise: None,
             gain: None,
+            gain_share: 1.0,
             detector: Detector::default(),
         };
         new.set(on);
@@ -168,7 +171,16 @@ impl Processor {
         let voice =
             if only_echo { self.detector.is_voice(&silence, &silence) } else { self.detector.is_voice(&before, block) };
         if let Some(gain) = &mut self.gain {
+            let plain = *block;
             through(gain, if only_echo { &mut silence } else { block });
+            // An echo of which nothing is known yet is not to be made louder.
+            let share = if self.echo.as_ref().is_some_and(|echo| echo.is_unknown()) { 0.0 } else { 1.0 };
+            let slope = (share - self.gain_share) / BLOCK as f32;
+            for (out, plain) in block.iter_mut().zip(&plain) {
+                self.gain_share += slope;
+                *out = plain + self.gain_share * (*out - plain);
+            }
+            self.gain_share = share;
         }
         Heard { level: if voice { level(block) } else { Level::SILENCE }, peak, voice }
     }

@@ -92,6 +92,7 @@ pub(super) struct BatchEstimator {
     /// Whether the last path did no better than what was in use, and whether it was of a short window for that.
     is_rejected: bool,
     is_short: bool,
+    has_judged: bool,
     /// Whether the next solution of two paths reaches back beyond that.
     reaches_back: bool,
     /// Blocks until the next solution, and how many there are between two.
@@ -124,6 +125,7 @@ impl BatchEstimator {
             power: (0.0, 0.0),
             is_rejected: false,
             is_short: false,
+            has_judged: false,
             ppm: None,
             job: None,
             age: 0,
@@ -165,6 +167,11 @@ impl BatchEstimator {
         }
         self.job = Some(job);
         None
+    }
+
+    /// Whether any path was ever judged.
+    pub(super) fn has_judged(&self) -> bool {
+        self.has_judged
     }
 
     /// There is reason to solve again soon.
@@ -238,7 +245,7 @@ impl BatchEstimator {
         if (from..now).filter(|at| echoes(*at)).count() < JUDGED_MIN {
             return None;
         }
-        self.job = None;
+        (self.job, self.has_judged) = (None, true);
         let plan = self.plans.get_mut(1)?;
         let lefts = self.solution.lefts(plan, &self.kept, from, now);
         let gains: Vec<f64> = lefts
