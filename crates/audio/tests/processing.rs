@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         Trial::test("what_is_switched_off_changes_nothing", switched_off),
         Trial::test("nonsense_from_a_device_does_not_last", nonsense),
         Trial::test("an_echo_loses_30_db", echo_is_gone),
+        Trial::test("an_echo_is_gone_as_soon_where_the_other_side_speaks_late", first_word_late),
         Trial::test("a_path_that_changes_is_learnt_again", path_changes),
         Trial::test("two_cards_whose_clocks_differ_are_brought_into_step", clocks_differ),
         Trial::test("an_echo_of_voices_with_places_is_learnt_once", echo_with_places),
@@ -264,6 +265,24 @@ fn echo_is_gone() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// For ten seconds nobody speaks.
+fn first_word_late() -> Result<(), Failed> {
+    let mut far = vec![0.0; 10 * SECOND];
+    far.extend(other_voice(8 * SECOND)?);
+    let mut random = Random(7);
+    let mic: Vec<f32> = echo_of(&far, -10.0).iter().map(|s| s + 3e-4 * random.next()).collect();
+    let (out, _) = process(Processing::default(), Some(&far), &mic);
+    let loss = |from: usize, to: usize| db(&mic[from * SECOND..to * SECOND]) - db(&out[from * SECOND..to * SECOND]);
+    let figure = format!(
+        "the first word after 10 s: loses {:.1} dB in its second, {:.1} in the next, {:.1} in the third, then {:.1}",
+        loss(10, 11),
+        loss(11, 12),
+        loss(12, 13),
+        loss(13, 18)
+    );
+    check(loss(12, 13) >= 30.0 && loss(13, 18) >= 30.0, figure)
 }
 
 /// Somebody moves the microphone: the sound goes 5 ms further, another way round the room.

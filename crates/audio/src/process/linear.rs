@@ -279,9 +279,9 @@ impl LinearCanceller {
         self.has_changed || self.left() > LOUDER * self.near
     }
 
-    /// Whether something is played and no path has been judged yet.
+    /// Whether something is played of whose echo nothing is known yet.
     pub(super) fn is_unknown(&self) -> bool {
-        !self.batch.has_judged() && self.references.iter().any(|reference| reference.sounds > 0)
+        self.batch.is_unknown()
     }
 
     /// By how many parts in a million what is played is to be made longer from now on to keep step with what comes in, if that is seen just

@@ -37,6 +37,10 @@ const LENGTHS: [usize; 3] = [12_288, 24_576, 49_152];
 const MOVED: [f32; 3] = [0.6, 0.4, 0.1];
 /// How long a path is judged at most, in blocks: what fits into the second of them.
 const JUDGED_MAX: usize = window_blocks(LENGTHS[1]);
+/// A solution is not hurried sooner after the last one was judged.
+const HURRY_BLOCKS: usize = 100;
+/// Blocks in which something is played after which it is known that there is no echo, if none is.
+const UNKNOWN_MAX: usize = 150;
 /// Weight of a block in what comes in and is left lately: a second.
 const LATELY: f32 = 0.01;
 /// Much is left where this share is: 10 dB.
@@ -49,7 +53,7 @@ const JUDGED_MIN: usize = 20;
 const SILENT_BLOCKS: usize = 20;
 /// Blocks that are kept at most: the longest window, the path before it, what comes while it is solved, and what goes at a time.
 const KEPT_MAX: usize = 640;
-/// Samples of FFTs in a block: two of the longest, 1 to 2 ms of a core, and with two paths three.
+/// Samples of FFTs in a block: two of the longest, 1 to 2 ms of a core, and with two paths three and more.
 const BUDGET: usize = LENGTHS[2];
 /// Length of the circulant.
 pub(super) const CIRCULANT: usize = 8_192;
@@ -93,6 +97,10 @@ pub(super) struct BatchEstimator {
     is_rejected: bool,
     is_short: bool,
     has_judged: bool,
+    /// Blocks in which something was played, since the path has been what it is and ever; and blocks since a path was judged.
+    heard: usize,
+    heard_ever: usize,
+    judged: usize,
     /// Whether the next solution of two paths reaches back beyond that.
     reaches_back: bool,
     /// Blocks until the next solution, and how many there are between two.
@@ -126,6 +134,9 @@ impl BatchEstimator {
             is_rejected: false,
             is_short: false,
             has_judged: false,
+            heard: 0,
+            heard_ever: 0,
+            judged: 0,
             ppm: None,
             job: None,
             age: 0,
@@ -147,10 +158,13 @@ impl BatchEstimator {
         let (near, left) = (near_low.process(near), mean_square(&left_low.process(left)));
         self.kept.push(&played, &near, left);
         if mean_square(&played[0]) > SOUND {
+            self.heard += 1;
+            self.heard_ever += 1;
             self.power.0 += LATELY * (mean_square(&near) - self.power.0);
             self.power.1 += LATELY * (left - self.power.1);
         }
         self.age += 1;
+        self.judged += 1;
         self.wait = self.wait.saturating_sub(1);
         let Some(mut job) = self.job else {
             self.begin();
@@ -169,21 +183,24 @@ impl BatchEstimator {
         None
     }
 
-    /// Whether any path was ever judged.
-    pub(super) fn has_judged(&self) -> bool {
-        self.has_judged
+    /// Whether something is played of whose echo nothing is known yet, not even that there is none.
+    pub(super) fn is_unknown(&self) -> bool {
+        let now = self.kept.blocks();
+        !self.has_judged && self.heard_ever < UNKNOWN_MAX && self.kept.sounding(now - PATH_BLOCKS, now) > 0
     }
 
     /// There is reason to solve again soon.
     pub(super) fn hurry(&mut self) {
-        (self.wait, self.pause) = (0, PAUSE.0);
+        if self.judged >= HURRY_BLOCKS {
+            (self.wait, self.pause) = (0, PAUSE.0);
+        }
     }
 
     /// The path has been another one for so many blocks: what came in before says nothing of it. Of two paths it may say something: where it is
     /// another voice at another place that makes them seem wrong, only both voices together tell what they are.
     pub(super) fn forget(&mut self, age: usize) {
-        self.hurry();
-        (self.job, self.age, self.reaches_back) = (None, age, false);
+        (self.wait, self.pause) = (0, PAUSE.0);
+        (self.job, self.age, self.heard, self.reaches_back) = (None, age, age, false);
         if self.solution.used == 1 {
             self.solution.forget();
         }
@@ -195,8 +212,8 @@ impl BatchEstimator {
         let ppm = self.ppm.take()?;
         if ppm.abs() > SAME_PPM {
             // What came before was out of step.
-            self.hurry();
-            (self.job, self.age) = (None, 0);
+            (self.wait, self.pause) = (0, PAUSE.0);
+            (self.job, self.age, self.heard) = (None, 0, 0);
         }
         Some(ppm)
     }
@@ -245,7 +262,7 @@ impl BatchEstimator {
         if (from..now).filter(|at| echoes(*at)).count() < JUDGED_MIN {
             return None;
         }
-        (self.job, self.has_judged) = (None, true);
+        (self.job, self.has_judged, self.judged) = (None, true, 0);
         let plan = self.plans.get_mut(1)?;
         let lefts = self.solution.lefts(plan, &self.kept, from, now);
         let gains: Vec<f64> = lefts
@@ -270,9 +287,10 @@ impl BatchEstimator {
         self.is_rejected = gain_db.is_nan() || gain_db > -BETTER_DB;
         if job.size + 1 == LENGTHS.len() {
             let is_better = gain_db < -WORTH_DB;
-            self.pause = if is_better || is_moving { PAUSE.0 } else { (2 * self.pause).min(PAUSE.1) };
+            let is_wanting = self.is_rejected && self.is_poor();
+            self.pause = if is_better || is_moving || is_wanting { PAUSE.0 } else { (2 * self.pause).min(PAUSE.1) };
             self.wait = self.pause.saturating_sub(now - job.to);
-        } else if self.age > PAUSE.0 && !self.is_short {
+        } else if self.heard > PAUSE.0 && !self.is_short {
             // Too little is played for the longest.
             self.wait = PAUSE.0;
         }
