@@ -37,6 +37,8 @@ const LENGTHS: [usize; 3] = [12_288, 24_576, 49_152];
 const MOVED: [f32; 3] = [0.6, 0.4, 0.1];
 /// How long a path is judged at most, in blocks: what fits into the second of them.
 const JUDGED_MAX: usize = window_blocks(LENGTHS[1]);
+/// Short windows between two long ones; of two paths one.
+const SHORTS: usize = 4;
 /// A solution is not hurried sooner after the last one was judged.
 const HURRY_BLOCKS: usize = 100;
 /// Blocks in which something is played after which it is known that there is no echo, if none is.
@@ -93,9 +95,10 @@ pub(super) struct BatchEstimator {
     age: usize,
     /// Power of what came in and of what was left of it, about the last second in which something was played.
     power: (f32, f32),
-    /// Whether the last path did no better than what was in use, and whether it was of a short window for that.
+    /// How many short windows in a row were tried where long ones brought nothing.
+    shorts: usize,
+    /// Whether the last path did no better than what was in use, and whether any was ever judged.
     is_rejected: bool,
-    is_short: bool,
     has_judged: bool,
     /// Blocks in which something was played, since the path has been what it is and ever; and blocks since a path was judged.
     heard: usize,
@@ -132,7 +135,7 @@ impl BatchEstimator {
             clocks: Default::default(),
             power: (0.0, 0.0),
             is_rejected: false,
-            is_short: false,
+            shorts: 0,
             has_judged: false,
             heard: 0,
             heard_ever: 0,
@@ -239,14 +242,17 @@ impl BatchEstimator {
             blocks <= reach && 2 * self.kept.sounding(to.saturating_sub(blocks), to) >= blocks
         };
         let Some(mut size) = LENGTHS.iter().rposition(|length| fits(*length)) else { return };
-        // Where long windows bring nothing, somebody may speak here, or the path may be moving: short ones are tried by turns.
-        self.is_short = size > 0 && self.is_rejected && self.is_poor() && !self.is_short;
-        if self.is_short {
+        // Where long windows bring nothing, somebody may speak here, or the path may be moving: some short ones are tried in between, which
+        // are soon enough after each other for their paths to be compared.
+        let shorts_max = if self.solution.used == 1 { SHORTS } else { 1 };
+        let is_wanting = size > 0 && self.is_poor() && (self.is_rejected || self.shorts > 0);
+        self.shorts = if is_wanting && self.shorts < shorts_max { self.shorts + 1 } else { 0 };
+        if self.shorts > 0 {
             size = 0;
         }
         let (Some(plan), Some(length)) = (self.plans.get_mut(size), LENGTHS.get(size)) else { return };
         let from = to - window_blocks(*length);
-        if self.solution.begin(plan, &self.kept, (from, to), self.is_short) {
+        if self.solution.begin(plan, &self.kept, (from, to), self.shorts > 0) {
             self.job = Some(Job { size, from, to, credit: 0, is_solved: false });
         } else {
             self.wait = SILENT_BLOCKS;
@@ -290,7 +296,7 @@ impl BatchEstimator {
             let is_wanting = self.is_rejected && self.is_poor();
             self.pause = if is_better || is_moving || is_wanting { PAUSE.0 } else { (2 * self.pause).min(PAUSE.1) };
             self.wait = self.pause.saturating_sub(now - job.to);
-        } else if self.heard > PAUSE.0 && !self.is_short {
+        } else if self.heard > PAUSE.0 && self.shorts == 0 {
             // Too little is played for the longest.
             self.wait = PAUSE.0;
         }
