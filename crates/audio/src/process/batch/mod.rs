@@ -67,7 +67,6 @@ const WORTH_DB: f64 = 1.0;
 const MUCH_BETTER_DB: f64 = 3.0;
 /// Blocks between two solutions once there is enough for the longest window: 3 s, and where they bring less than 1 dB up to 12.
 const PAUSE: (usize, usize) = (300, 1_200);
-
 /// Clocks that differ by no more may be solved over.
 const SAME_PPM: f32 = 20.0;
 
@@ -89,10 +88,11 @@ pub(super) struct BatchEstimator {
     clocks: [ClockEstimator; LENGTHS.len()],
     /// By how many parts in a million what is played is too short, as far as is known.
     ppm: Option<f32>,
-    /// What is being solved for.
+    /// What is being solved for, or solved and not judged yet.
     job: Option<Job>,
-    /// Blocks since the path has been what it is, as far as is known.
+    /// Blocks since the path has been what it is, as far as is known, and whether the next solution of two paths reaches back beyond that.
     age: usize,
+    reaches_back: bool,
     /// Power of what came in and of what was left of it, about the last second in which something was played.
     power: (f32, f32),
     /// How many short windows in a row were tried where long ones brought nothing.
@@ -104,8 +104,6 @@ pub(super) struct BatchEstimator {
     heard: usize,
     heard_ever: usize,
     judged: usize,
-    /// Whether the next solution of two paths reaches back beyond that.
-    reaches_back: bool,
     /// Blocks until the next solution, and how many there are between two.
     wait: usize,
     pause: usize,
@@ -264,8 +262,9 @@ impl BatchEstimator {
     fn judge(&mut self, job: Job) -> Option<Found> {
         let now = self.kept.blocks();
         let from = job.to.max(now.saturating_sub(JUDGED_MAX));
-        let echoes = |at: usize| self.kept.sounding(at.saturating_sub(PATH_BLOCKS), at + 1) > 0;
-        if (from..now).filter(|at| echoes(*at)).count() < JUDGED_MIN {
+        let echoes: Vec<bool> =
+            (from..now).map(|at| self.kept.sounding(at.saturating_sub(PATH_BLOCKS), at + 1) > 0).collect();
+        if echoes.iter().filter(|echo| **echo).count() < JUDGED_MIN {
             return None;
         }
         (self.job, self.has_judged, self.judged) = (None, true, 0);
@@ -274,8 +273,8 @@ impl BatchEstimator {
         let gains: Vec<f64> = lefts
             .iter()
             .zip(self.kept.lefts(from, now))
-            .zip(from..)
-            .filter(|(_, at)| self.kept.sounding(at.saturating_sub(PATH_BLOCKS), at + 1) > 0)
+            .zip(echoes)
+            .filter(|(_, echo)| *echo)
             .map(|((new, old), _)| 10.0 * ((new + NOTHING) / (f64::from(*old) + NOTHING)).log10())
             .collect();
         let gain_db = gains.iter().sum::<f64>() / gains.len().max(1) as f64;
