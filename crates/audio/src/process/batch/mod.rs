@@ -43,8 +43,8 @@ const SHORTS: usize = 4;
 const HURRY_BLOCKS: usize = 100;
 /// Blocks in which something is played after which it is known that there is no echo, if none is.
 const UNKNOWN_MAX: usize = 150;
-/// Weight of a block in what comes in and is left lately: a second.
-const LATELY: f32 = 0.01;
+/// Weight of a block in what comes in and is left lately: 0.2 s.
+const LATELY: f32 = 0.05;
 /// Much is left where this share is: 10 dB.
 const POOR: f32 = 0.1;
 /// Power of a sample below which nothing is played: -70 dBFS.
@@ -93,7 +93,7 @@ pub(super) struct BatchEstimator {
     /// Blocks since the path has been what it is, as far as is known, and whether the next solution of two paths reaches back beyond that.
     age: usize,
     reaches_back: bool,
-    /// Power of what came in and of what was left of it, about the last second in which something was played.
+    /// Power of what came in and of what was left of it, about the last 0.2 s in which something was played.
     power: (f32, f32),
     /// How many short windows in a row were tried where long ones brought nothing.
     shorts: usize,
